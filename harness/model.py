@@ -1,0 +1,241 @@
+"""The nouns of the harness, as frozen values.
+
+Rules
+-----
+* A value never changes; a function that "changes" one returns another.
+* Nothing here reads a clock, a file or a socket, and nothing here imports another module of the harness.
+* Instants are integers: nanoseconds on one monotonic clock. Durations leave the harness as seconds.
+* Verdicts are three-valued on purpose: a 429, a refused key or a lost connection says nothing about
+  what a provider does with a request, so it is ``unknown``, never ``pass``. ``warn`` is a ``pass`` on
+  which the document is silent or contradicts itself.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = Any
+"""A JSON value as the strict loader returns it: dict, list, str, int, float, bool or None."""
+
+Expect: TypeAlias = Literal["accept", "reject", "either"]
+"""What the document lets a caller expect of a request body; ``either`` where it is silent or contradicts itself."""
+
+Step: TypeAlias = Literal["submit", "status", "result", "cancel", "asset", "probe"]
+State: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
+Billed: TypeAlias = Literal["yes", "no", "unknown"]
+FactKind: TypeAlias = Literal["document", "client", "observed", "assumed"]
+
+
+class Verdict(enum.StrEnum):
+    """What a check found; the worst of several is their maximum in ``VERDICT_ORDER``."""
+
+    PASS = "pass"
+    WARN = "warn"
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+
+VERDICT_ORDER = (Verdict.PASS, Verdict.WARN, Verdict.UNKNOWN, Verdict.FAIL)
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst verdict: fail, unknown, warn, pass; ``pass`` for none."""
+    return max(verdicts, key=VERDICT_ORDER.index, default=Verdict.PASS)
+
+
+class Outcome(enum.StrEnum):
+    """How a call ended. ``UNKNOWN`` means that nothing can be said about the request, and perhaps about its charge."""
+
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Where a statement comes from.
+
+    ``document`` is the document's title, ``where`` the place in it (segments joined by `` > ``, each of which
+    stands in the document's text, in this order), ``states`` what it says, in our own words.
+    """
+
+    document: str
+    where: str
+    states: str
+    kind: FactKind = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request body and what must come of it.
+
+    ``id`` derives from what the case is and never from its position. ``labels`` names, for an accept case, the
+    partition label of every parameter; for a reject case ``parameter`` is the faulty one and ``fault`` its fault.
+    ``images`` is the number of outputs the body asks for, ``usd`` the list price if it is accepted.
+    """
+
+    id: str
+    target: str
+    body: Mapping[str, Json]
+    expect: Expect
+    why: str
+    images: int
+    usd: Decimal
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parameter: str | None = None
+    fault: str | None = None
+    source: Fact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered cases of one target, and how many labels of its partitions they cover."""
+
+    target: str
+    spec_sha256: str
+    flow: str
+    tier: str
+    seed: int
+    cases: tuple[Case, ...]
+    domains: Mapping[str, tuple[str, ...]]
+
+    @property
+    def usd(self) -> Decimal:
+        """List price of all cases that are expected to be accepted (``either`` included)."""
+        return sum((case.usd for case in self.cases if case.expect != "reject"), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as a flow asks for it: no credential, no clock, no connection.
+
+    ``url`` is absolute. ``authenticated`` asks for the credential; whether it is attached is decided where the
+    request leaves, by the origin of ``url``.
+    """
+
+    step: Step
+    method: str
+    url: str
+    body: bytes | None = None
+    content_type: str | None = None
+    authenticated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A flow has nothing to ask until time has passed; how much is the schedule's business.
+
+    ``state`` is what the job was last seen in, so that a schedule can poll a queue and an inference differently.
+    """
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer, header names in lower case, the body decoded from its content encoding."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, in lower case; empty when there is none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No usable answer came.
+
+    ``left`` tells whether any byte of the request may have left this machine: only a request that never left may
+    be sent again. ``kind`` is one of ``TRANSPORT_FAILURES``; ``partial`` keeps what had been received.
+    """
+
+    kind: str
+    message: str
+    left: bool
+    partial: bytes = b""
+
+
+TRANSPORT_FAILURES: Mapping[str, str] = {
+    "dns": "the host name could not be resolved",
+    "refused": "the connection was refused",
+    "connect_timeout": "the connection was not made in time",
+    "tls": "the TLS handshake failed",
+    "reset": "the connection was closed before the answer was complete",
+    "timeout": "the answer did not come in time",
+    "limit": "the answer broke a limit of size, headers or encoding",
+    "protocol": "the answer was not HTTP",
+    "forbidden": "the address may not be contacted",
+    "interrupted": "the run was interrupted while the answer was awaited",
+}
+
+Reply: TypeAlias = Response | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, what came back, and when. Everything else about a run is computed from these."""
+
+    call: str
+    case_id: str
+    step: Step
+    attempt: int
+    method: str
+    url: str
+    request_headers: Mapping[str, str]
+    request_body: bytes | None
+    reply: Reply
+    intended_ns: int
+    sent_ns: int
+    first_byte_ns: int | None
+    received_ns: int
+
+    @property
+    def response(self) -> Response | None:
+        """The answer, or None when the transport failed."""
+        return self.reply if isinstance(self.reply, Response) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A case as it was run: its exchanges in send order, and how it ended.
+
+    ``billed`` is ``unknown`` when nobody here can say whether the submit was charged. ``derived`` names why a call
+    exists that the plan does not hold (a confirmation, an isolation), and is None otherwise.
+    """
+
+    id: str
+    case: Case
+    exchanges: tuple[Exchange, ...]
+    outcome: Outcome
+    job_id: str | None
+    billed: Billed
+    images: int
+    reason: str = ""
+    derived: str | None = None
+
+    def of(self, *steps: Step) -> tuple[Exchange, ...]:
+        """The exchanges of the named steps, in send order."""
+        return tuple(exchange for exchange in self.exchanges if exchange.step in steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check has to say about a call; a check that is satisfied says nothing."""
+
+    check: str
+    verdict: Verdict
+    case_id: str
+    message: str
+    parameter: str | None = None
+    expected: str = ""
+    observed: str = ""
+    source: Fact | None = None
