@@ -287,6 +287,7 @@ class Spec:
     price: Price
     errors: Mapping[str, ErrorAnswer]
     pending_status: int
+    billing_header: str | None
     ambiguities: tuple[Ambiguity, ...]
 
     @property

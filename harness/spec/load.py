@@ -237,6 +237,7 @@ class _Builder:
             price=self.price(),
             errors={kind: self.error(kind) for kind in self.extension.get("errors", {})},
             pending_status=self.extension.get("pending_status", 200),
+            billing_header=self.extension.get("billing_header"),
             ambiguities=tuple(self.ambiguities()),
         )
 

@@ -1,0 +1,248 @@
+"""The job flow, configured by a spec: what to ask next, and what the answers mean.
+
+A flow is a generator. It yields a ``Request`` and is sent a ``Reply``, or yields a ``Wait`` and is sent None when
+time has passed; it returns a ``JobEnd``. It does no I/O, knows no clock and no duration: pacing, deadlines, retries
+before acceptance and the journal are the engine's. The same generator therefore runs live, against a cassette under
+recorded time, in the simulator under virtual time, and again over recorded exchanges to resume a run.
+
+Rules
+-----
+* One submit, never a second. What its answer means for the money is decided by ``SUBMIT_ANSWERS``.
+* After acceptance only GETs (or what the document prescribes for reading) are sent, and they may be repeated: a
+  status answer that is lost, 404, 429 or 5xx is tolerated and the job goes on; so is a result answer, a few times.
+* URLs are built from the documented template and the job's identifiers, never taken from an answer, unless the
+  spec says ``follow``; then only to the origins that the spec's servers name.
+* A final state that the provider names a failure ends the job as ``failed``; an unknown state is waited out, since
+  a document may lack one (the deadline ends it).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urljoin
+
+from harness.model import Billed, Failure, Json, Outcome, Reply, Request, Response, State, Wait
+from harness.model import Step as StepName
+from harness.spec import Flow, Spec, Step
+from harness.strict import StrictError, load_json
+from harness.urls import origin
+
+JobFlow = Generator[Request | Wait, Reply | None, "JobEnd"]
+RESULT_READS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ASSET_HOPS = 3
+KEY_REFUSED = frozenset({401, 402, 403})
+"""Statuses that speak of the account and not of the request: nothing more is sent to that provider."""
+
+Meaning = Literal["accepted", "rejected", "failed", "unknown", "again", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How a job ended: outcome, charge, the provider's id, and why in a few words.
+
+    ``answer`` is the body of the final answer (a JSON value) when the job completed.
+    """
+
+    outcome: Outcome
+    billed: Billed
+    job_id: str | None
+    reason: str
+    answer: Json = None
+
+
+def submit_meaning(reply: Reply) -> Meaning:
+    """What the answer to a submit says about the request."""
+    if isinstance(reply, Failure):
+        return "unknown" if reply.left else "again"
+    if reply.status in KEY_REFUSED:
+        return "stop"
+    if reply.status == 429:
+        return "again"
+    if reply.status < 300:
+        return "accepted"
+    if reply.status in (408, 409, 425):
+        return "unknown"
+    return "rejected" if 400 <= reply.status < 500 else "unknown"
+
+
+def read_meaning(reply: Reply) -> Meaning:
+    """What the answer to a status or result GET says about the job; ``again`` is tolerated."""
+    if isinstance(reply, Failure) or reply.status in (404, 408, 409, 425, 429) or reply.status >= 500:
+        return "again"
+    if reply.status in KEY_REFUSED:
+        return "stop"
+    if reply.status < 300:
+        return "accepted"
+    return "rejected" if 400 <= reply.status < 500 else "again"
+
+
+def body_json(response: Response) -> Json:
+    """The JSON value of an answer, or None when it is not well-formed."""
+    try:
+        return load_json(response.body)
+    except StrictError:
+        return None
+
+
+def encode(body: Mapping[str, Json]) -> bytes:
+    """A request body's bytes: compact UTF-8, in the order of the case, so that a plan fixes every byte sent."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+@dataclass(frozen=True)
+class Route:
+    """A flow of a spec at the base URL in use."""
+
+    spec: Spec
+    flow: Flow
+    base_url: str
+
+    def submit(self, body: Mapping[str, Json]) -> Request:
+        """The submit of a body."""
+        operation = self.flow.submit.operation
+        return Request(
+            step="submit",
+            method=operation.method,
+            url=self.base_url + operation.path,
+            body=encode({**body, **self.flow.body}),
+            content_type="application/json",
+        )
+
+    def synchronous(self, body: Mapping[str, Json]) -> bool:
+        """Whether the submit of a body is answered with the outputs themselves."""
+        asks = self.spec.asked("synchronous", {**body, **self.flow.body})
+        return self.flow.status is None or asks is True
+
+    def read(self, name: StepName, step: Step, submitted: Json) -> Request | None:
+        """A later step of a job, or None when the submit's answer lacks what its URL needs."""
+        if step.follow:
+            url = self.followable(step.followed(submitted))
+        else:
+            path = step.path(submitted)
+            url = None if path is None else self.base_url + path
+        return None if url is None else Request(step=name, method=step.operation.method, url=url)
+
+    def followable(self, url: str | None) -> str | None:
+        """A URL that the document requires to follow, if it stays within the origins it may go to."""
+        if url is None:
+            return None
+        allowed = {origin(self.base_url), *map(origin, self.spec.servers)}
+        return url if origin(url) in allowed else None
+
+
+def job(route: Route, body: Mapping[str, Json]) -> JobFlow:
+    """One job, from its submit to its outputs."""
+    reply = yield route.submit(body)
+    assert reply is not None  # noqa: S101 - the generator's protocol
+    meaning = submit_meaning(reply)
+    if meaning != "accepted":
+        return _not_accepted(reply, meaning)
+    assert isinstance(reply, Response)  # noqa: S101 - accepted is a status
+    submitted = body_json(reply)
+    flow = route.flow
+    found = flow.submit.shape.one("job_id", submitted)
+    job_id = str(found) if isinstance(found, (str, int)) else None
+    if submitted is None:
+        return JobEnd(Outcome.UNKNOWN, "unknown", None, "the submit was accepted, its answer is not JSON")
+    if flow.status is None or _state(flow, flow.submit, submitted) == "completed" and not flow.result:
+        return _delivered(flow, flow.submit, submitted, job_id)
+    return (yield from _poll(route, submitted, job_id))
+
+
+def _not_accepted(reply: Reply, meaning: Meaning) -> JobEnd:
+    if isinstance(reply, Failure):
+        billed: Billed = "unknown" if reply.left else "no"
+        return JobEnd(Outcome.UNKNOWN, billed, None, reply.message)
+    said = f"the submit was answered {reply.status}"
+    if meaning == "rejected":
+        return JobEnd(Outcome.REJECTED, "no", None, said)
+    return JobEnd(Outcome.UNKNOWN, "no" if meaning in ("stop", "again") else "unknown", None, said)
+
+
+def _state(flow: Flow, step: Step, answer: Json) -> State | None:
+    word = step.shape.one("status", answer)
+    return flow.states.get(word) if isinstance(word, str) else None
+
+
+def _delivered(flow: Flow, step: Step, answer: Json, job_id: str | None) -> JobEnd:
+    """The end of a job whose outputs stand in ``answer``, unless that answer says that there are none."""
+    state = _state(flow, step, answer)
+    if state in ("failed", "cancelled"):
+        return JobEnd(Outcome.FAILED, "yes", job_id, f"the job ended as {step.shape.one('status', answer)}")
+    if not step.shape.outputs(answer):
+        return JobEnd(Outcome.FAILED, "yes", job_id, "the answer holds no output")
+    return JobEnd(Outcome.COMPLETED, "yes", job_id, "", answer)
+
+
+def _poll(route: Route, submitted: Json, job_id: str | None) -> JobFlow:
+    flow = route.flow
+    assert flow.status is not None  # noqa: S101 - the caller's condition
+    request = route.read("status", flow.status, submitted)
+    if request is None:
+        return JobEnd(Outcome.UNKNOWN, "unknown", job_id, "the submit's answer does not say how to find the job")
+    state: State = _state(flow, flow.submit, submitted) or "queued"
+    while True:
+        yield Wait(state)
+        reply = yield request
+        assert reply is not None  # noqa: S101 - the generator's protocol
+        meaning = read_meaning(reply)
+        if meaning in ("stop", "rejected"):
+            assert isinstance(reply, Response)  # noqa: S101 - both are statuses
+            outcome = Outcome.UNKNOWN if meaning == "stop" else Outcome.FAILED
+            return JobEnd(outcome, "unknown", job_id, f"a status was answered {reply.status}")
+        answer = body_json(reply) if isinstance(reply, Response) and meaning == "accepted" else None
+        seen = _state(flow, flow.status, answer)
+        if seen is None:
+            continue
+        state = seen
+        if state in ("failed", "cancelled"):
+            return JobEnd(Outcome.FAILED, "yes", job_id, f"the job ended as {flow.status.shape.one('status', answer)}")
+        if state == "completed":
+            if flow.result is None:
+                return _delivered(flow, flow.status, answer, job_id)
+            return (yield from _result(route, submitted, job_id))
+
+
+def _result(route: Route, submitted: Json, job_id: str | None) -> JobFlow:
+    flow = route.flow
+    assert flow.result is not None  # noqa: S101 - the caller's condition
+    request = route.read("result", flow.result, submitted)
+    if request is None:
+        return JobEnd(Outcome.FAILED, "yes", job_id, "the submit's answer does not say how to read the result")
+    said = ""
+    for read in range(RESULT_READS):
+        if read:
+            yield Wait("completed")
+        reply = yield request
+        assert reply is not None  # noqa: S101 - the generator's protocol
+        meaning = read_meaning(reply)
+        said = reply.message if isinstance(reply, Failure) else f"the result was answered {reply.status}"
+        if isinstance(reply, Response) and meaning == "accepted":
+            return _delivered(flow, flow.result, body_json(reply), job_id)
+        if isinstance(reply, Response) and meaning == "rejected":
+            return JobEnd(Outcome.REJECTED, _billed_refusal(route.spec, reply), job_id, said)
+        if meaning == "stop":
+            return JobEnd(Outcome.UNKNOWN, "unknown", job_id, said)
+    return JobEnd(Outcome.FAILED, "yes", job_id, said)
+
+
+def _billed_refusal(spec: Spec, reply: Response) -> Billed:
+    """A late refusal is free, unless the provider itself counts units for it."""
+    units = reply.headers.get(spec.billing_header or "", "0")
+    return "yes" if units.strip().strip("0.") else "no"
+
+
+def download(url: str) -> Generator[Request, Reply, Response | None]:
+    """One output's file, over at most ``ASSET_HOPS`` redirects and without a credential; None when it did not come."""
+    for _ in range(ASSET_HOPS + 1):
+        reply = yield Request(step="asset", method="GET", url=url, authenticated=False)
+        if isinstance(reply, Failure):
+            return None
+        if reply.status not in REDIRECTS:
+            return reply if reply.status < 300 else None
+        url = urljoin(url, reply.headers.get("location", ""))
+    return None

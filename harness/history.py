@@ -1,0 +1,476 @@
+"""The append-only record of a run, from which everything else is computed.
+
+Rules
+-----
+* One JSON object a line: ``header``, ``intent``, ``exchange``, ``call``, ``footer``. A resume appends another header,
+  so each segment has its own monotonic clock and wall-clock anchor. A torn last line is tolerated and reported.
+* An intent is on the disk (fsync) before its submit leaves; every other row follows as soon as the disk allows.
+  A writer thread groups what waits, so that no fsync stands on the path of a latency.
+* Bodies over 4 kB live beside the lines as ``blobs/<sha256>``, written before the line that names them.
+* Every byte passes the redactor. A body that had to be masked keeps the hash of what was received as
+  ``received_sha256``.
+* The header holds the plans and the specs' texts: a run directory can be judged with nothing else at hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import InputError, OutputError
+from harness.model import Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response
+from harness.strict import StrictError, load_json
+from harness.transport.redact import Redactor
+
+FORMAT = 1
+BLOB_BYTES = 4096
+FILE = "history.jsonl"
+Row = Mapping[str, Any]
+Bodies = Callable[[str], bytes]
+
+
+class Journal(Protocol):
+    """Where rows go. ``append`` never blocks; ``durable`` returns once everything appended is safe."""
+
+    def append(self, row: Row) -> None:
+        """Add a row."""
+        ...
+
+    async def durable(self) -> None:
+        """Wait until every row appended so far would survive a crash.
+
+        Raises:
+            OutputError: the rows cannot be written.
+        """
+        ...
+
+
+class MemoryJournal:
+    """A journal that ends with the process: for virtual time and tests. ``rows`` are as they would stand in a file."""
+
+    def __init__(self, redactor: Redactor | None = None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.blobs: dict[str, bytes] = {}
+        self._encoder = _Encoder(redactor or Redactor(()), self._store)
+
+    def _store(self, digest: str, data: bytes) -> None:
+        self.blobs[digest] = data
+
+    def append(self, row: Row) -> None:
+        """Add a row."""
+        self.rows.append(load_json(self._encoder.line(row)))
+
+    async def durable(self) -> None:
+        """Nothing survives this process; nothing to wait for."""
+
+    def history(self) -> History:
+        """What has been written so far, as it reads from a file."""
+        return _assemble(self.rows, self.blobs.__getitem__, torn=False)
+
+
+class FileJournal:
+    """A run directory's journal, held under a lock by one process at a time."""
+
+    def __init__(self, directory: Path, redactor: Redactor) -> None:
+        """Open a new run directory, mode 0700.
+
+        Raises:
+            OutputError: the directory cannot be made or written, or holds a run already.
+        """
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            directory.chmod(0o700)
+            (directory / "blobs").mkdir(exist_ok=True, mode=0o700)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._file = os.open(directory / FILE, flags, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{directory} is being written by another run: name another --out") from None
+        except OSError as error:
+            raise OutputError(f"cannot write the run directory {directory}: {error.strerror}") from None
+        self._encoder = _Encoder(redactor, self._store)
+        self._rows: queue.SimpleQueue[Row | asyncio.Future[None] | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._error: OSError | None = None
+        self._stored: set[str] = set()
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, row: Row) -> None:
+        """Add a row; the writer thread encodes, masks and writes it."""
+        self._rows.put(row)
+
+    async def durable(self) -> None:
+        """Wait until the writer thread has synced everything appended so far.
+
+        Raises:
+            OutputError: it could not be written.
+        """
+        self._loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._rows.put(done)
+        await done
+
+    def close(self) -> None:
+        """Write what waits and let go of the directory.
+
+        Raises:
+            OutputError: something could not be written.
+        """
+        self._rows.put(None)
+        self._thread.join()
+        os.close(self._file)
+        if self._error is not None:
+            raise self._failure()
+
+    def _failure(self) -> OutputError:
+        reason = self._error.strerror if self._error else ""
+        return OutputError(f"cannot write {self.directory / FILE}: {reason}; nothing more was sent")
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            batch = [self._rows.get()]
+            while not self._rows.empty():
+                batch.append(self._rows.get())
+            ended = None in batch
+            if self._error is None:
+                try:
+                    lines = b"".join(self._encoder.line(item) + b"\n" for item in batch if isinstance(item, Mapping))
+                    if lines:
+                        _write_all(self._file, lines)
+                        os.fsync(self._file)
+                except OSError as error:
+                    self._error = error
+            for item in batch:
+                if isinstance(item, asyncio.Future) and self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._settle, item)
+
+    def _settle(self, done: asyncio.Future[None]) -> None:
+        if done.done():
+            return
+        if self._error is not None:
+            done.set_exception(self._failure())
+        else:
+            done.set_result(None)
+
+    def _store(self, digest: str, data: bytes) -> None:
+        if digest in self._stored:
+            return
+        path = self.directory / "blobs" / digest
+        temporary = path.with_suffix(f".{os.getpid()}")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 - the mode
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        self._stored.add(digest)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+class _Encoder:
+    """Turns rows into lines; bytes values become bodies, in the line or in the store."""
+
+    def __init__(self, redactor: Redactor, store: Callable[[str, bytes], None]) -> None:
+        self._redactor, self._store = redactor, store
+
+    def line(self, row: Row) -> bytes:
+        text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=self._default)
+        return self._redactor.clean(text.encode("utf-8", "backslashreplace"))
+
+    def _default(self, value: Any) -> Json:
+        if isinstance(value, bytes):
+            return self._body(value)
+        if isinstance(value, Decimal):
+            return str(value)
+        raise TypeError(f"{type(value).__name__} has no place in a history row")
+
+    def _body(self, data: bytes) -> Json:
+        clean = self._redactor.clean(data)
+        masked = {} if clean == data else {"received_sha256": hashlib.sha256(data).hexdigest()}
+        if len(clean) > BLOB_BYTES:
+            digest = hashlib.sha256(clean).hexdigest()
+            self._store(digest, clean)
+            return {"blob": f"sha256:{digest}", "bytes": len(clean)} | masked
+        try:
+            value = load_json(clean)
+            # A body is kept as JSON only when its bytes come back from it: what was sent is what is recorded.
+            if json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() == clean:
+                return {"json": value} | masked
+        except StrictError:
+            pass
+        try:
+            return {"text": clean.decode("utf-8")} | masked
+        except UnicodeDecodeError:
+            return {"base64": base64.b64encode(clean).decode()} | masked
+
+
+def intent_row(call: str, case: Case, derived: str | None) -> Row:
+    """The row that must be durable before a submit leaves."""
+    row: dict[str, Any] = {"type": "intent", "call": call, "case_id": case.id, "target": case.target}
+    row["max_usd"] = float(case.usd)
+    return row | ({"derived": derived} if derived else {})
+
+
+def exchange_row(exchange: Exchange) -> Row:
+    """One request and what came back."""
+    reply = exchange.reply
+    failed = isinstance(reply, Failure)
+    return {
+        "type": "exchange",
+        "call": exchange.call,
+        "case_id": exchange.case_id,
+        "step": exchange.step,
+        "attempt": exchange.attempt,
+        "method": exchange.method,
+        "url": exchange.url,
+        "status": None if failed else reply.status,
+        "error": {"kind": reply.kind, "message": reply.message, "left": reply.left} if failed else None,
+        "intended_ns": exchange.intended_ns,
+        "sent_ns": exchange.sent_ns,
+        "first_byte_ns": exchange.first_byte_ns,
+        "received_ns": exchange.received_ns,
+        "request": {"headers": dict(exchange.request_headers), "body": exchange.request_body},
+        "response": {"headers": {}, "body": reply.partial or None}
+        if failed
+        else {"headers": dict(reply.headers), "body": reply.body},
+    }
+
+
+def call_row(call: Call, phases: Mapping[str, tuple[float, float] | None]) -> Row:
+    """How a call ended; advisory, since its exchanges tell the same."""
+    return {
+        "type": "call",
+        "call": call.id,
+        "case_id": call.case.id,
+        "target": call.case.target,
+        "outcome": call.outcome.value,
+        "job_id": call.job_id,
+        "billed": call.billed,
+        "images": call.images,
+        "reason": call.reason,
+        "derived": call.derived,
+        "phases": {name: list(bounds) for name, bounds in phases.items() if bounds is not None},
+    }
+
+
+def plan_json(plan: Plan) -> Json:
+    """A plan as JSON; ``plan_from`` is its inverse."""
+    return {
+        "target": plan.target,
+        "spec_sha256": plan.spec_sha256,
+        "flow": plan.flow,
+        "tier": plan.tier,
+        "seed": plan.seed,
+        "domains": {name: dict(labels) for name, labels in plan.domains.items()},
+        "cases": [
+            {
+                "id": case.id,
+                "expect": case.expect,
+                "why": case.why,
+                "images": case.images,
+                "usd": str(case.usd),
+                "labels": dict(case.labels),
+                "parameter": case.parameter,
+                "fault": case.fault,
+                "source": None
+                if case.source is None
+                else {
+                    "document": case.source.document,
+                    "where": case.source.where,
+                    "states": case.source.states,
+                    "kind": case.source.kind,
+                },
+                "body": dict(case.body),
+            }
+            for case in plan.cases
+        ],
+    }
+
+
+def plan_from(value: Json) -> Plan:
+    """The plan that ``plan_json`` wrote."""
+    return Plan(
+        target=value["target"],
+        spec_sha256=value["spec_sha256"],
+        flow=value["flow"],
+        tier=value["tier"],
+        seed=value["seed"],
+        domains=value["domains"],
+        cases=tuple(
+            Case(
+                id=case["id"],
+                target=value["target"],
+                body=case["body"],
+                expect=case["expect"],
+                why=case["why"],
+                images=case["images"],
+                usd=Decimal(case["usd"]),
+                labels=case["labels"],
+                parameter=case["parameter"],
+                fault=case["fault"],
+                source=Fact(**case["source"]) if case["source"] else None,
+            )
+            for case in value["cases"]
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """A run's record. ``torn`` says that the last line was cut off; ``footer`` is None when the run never ended."""
+
+    headers: tuple[Row, ...]
+    plans: tuple[Plan, ...]
+    specs: Mapping[str, tuple[str, bytes]]
+    calls: tuple[Call, ...]
+    footer: Row | None
+    torn: bool
+
+    @property
+    def header(self) -> Row:
+        """The first segment's header."""
+        return self.headers[0]
+
+    def of(self, target: str) -> tuple[Call, ...]:
+        """The calls of a target, in the order of their intents."""
+        return tuple(call for call in self.calls if call.case.target == target)
+
+
+def read(directory: Path) -> History:
+    """The history of a run directory.
+
+    Raises:
+        InputError: it is missing or not a history; one sentence with the line.
+    """
+    path = directory / FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; is {directory} a run directory?") from None
+    lines = data.split(b"\n")
+    torn = bool(lines.pop())
+    rows: list[Json] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(load_json(line))
+        except StrictError as error:
+            raise InputError(f"{path}:{number}: {error.message}; the history is damaged before its end") from None
+
+    def blob(digest: str) -> bytes:
+        try:
+            return (directory / "blobs" / Path(digest).name).read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {directory / 'blobs' / digest}: {error.strerror}") from None
+
+    try:
+        return _assemble(rows, blob, torn=torn)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a history of format {FILE}: {type(error).__name__} at {error}") from None
+
+
+def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
+    headers = tuple(row for row in rows if row["type"] == "header")
+    if not headers or rows[0]["type"] != "header":
+        raise ValueError("the first line, which is no header")
+    if headers[0]["format"] != FORMAT:
+        raise ValueError(f"format {headers[0]['format']}")
+    plans = tuple(plan_from(value) for value in headers[0]["plans"])
+    cases = {case.id: case for plan in plans for case in plan.cases}
+    ended = {row["call"]: row for row in rows if row["type"] == "call"}
+    exchanges: dict[str, list[Exchange]] = {}
+    for row in rows:
+        if row["type"] == "exchange":
+            exchanges.setdefault(row["call"], []).append(_exchange(row, blob))
+    calls = tuple(
+        _call(row, cases[row["case_id"]], exchanges.get(row["call"], []), ended.get(row["call"]))
+        for row in rows
+        if row["type"] == "intent"
+    )
+    specs = {
+        target: (str(spec["path"]), _bytes(spec["text"], blob) or b"") for target, spec in headers[0]["specs"].items()
+    }
+    footer = next((row for row in reversed(rows) if row["type"] == "footer"), None)
+    return History(headers, plans, specs, calls, footer, torn)
+
+
+def _call(intent: Row, case: Case, exchanges: list[Exchange], end: Row | None) -> Call:
+    call = Call(
+        id=intent["call"],
+        case=case,
+        exchanges=tuple(exchanges),
+        outcome=Outcome.UNKNOWN,
+        job_id=None,
+        billed="unknown",
+        images=case.images,
+        reason="the run ended before the call did",
+        derived=intent.get("derived"),
+    )
+    if end is None:
+        return call
+    return replace(
+        call,
+        outcome=Outcome(end["outcome"]),
+        job_id=end["job_id"],
+        billed=end["billed"],
+        images=end["images"],
+        reason=end["reason"],
+    )
+
+
+def _exchange(row: Row, blob: Bodies) -> Exchange:
+    error, response = row["error"], row["response"]
+    body = _bytes(response["body"], blob) or b""
+    return Exchange(
+        call=row["call"],
+        case_id=row["case_id"],
+        step=row["step"],
+        attempt=row["attempt"],
+        method=row["method"],
+        url=row["url"],
+        request_headers=row["request"]["headers"],
+        request_body=_bytes(row["request"]["body"], blob),
+        reply=Failure(error["kind"], error["message"], error["left"], body)
+        if error
+        else Response(row["status"], response["headers"], body),
+        intended_ns=row["intended_ns"],
+        sent_ns=row["sent_ns"],
+        first_byte_ns=row["first_byte_ns"],
+        received_ns=row["received_ns"],
+    )
+
+
+def _bytes(body: Json, blob: Bodies) -> bytes | None:
+    if body is None:
+        return None
+    if "blob" in body:
+        return blob(body["blob"].removeprefix("sha256:"))
+    if "json" in body:
+        return json.dumps(body["json"], ensure_ascii=False, separators=(",", ":")).encode()
+    if "text" in body:
+        text: str = body["text"]
+        return text.encode()
+    return base64.b64decode(body["base64"])
+
+
+def rows(directory: Path) -> Iterator[Json]:
+    """The rows of a run directory's history as they stand, a torn last line left out."""
+    for line in (directory / FILE).read_bytes().split(b"\n")[:-1]:
+        yield load_json(line)

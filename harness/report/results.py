@@ -1,0 +1,67 @@
+"""What was found out about each target: the values that every report is made from.
+
+Rules
+-----
+* Computed from the history alone, by checks and metrics; a report adds nothing to it.
+* Latency samples are kept with their intervals, so that a plot can show what is known and not only a midpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from harness.model import Call, Case, Finding, Json, Plan, Verdict
+from harness.spec import Flow, Spec
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One case with its call (None when it was never sent), what the checks found, and which checks applied."""
+
+    case: Case
+    call: Call | None
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    checks: Mapping[str, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One duration in seconds, known to lie in [low, high]; ``high`` is infinite when the job never got there."""
+
+    case_id: str
+    low: float
+    high: float
+
+    @property
+    def midpoint(self) -> float:
+        """The middle of the interval."""
+        return (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """Everything known about one target after a run.
+
+    ``samples`` maps each phase to its durations, ``not_separable`` each phase that the flow cannot show to the reason.
+    ``summary`` is the target's object of report.json.
+    """
+
+    spec: Spec
+    flow: Flow
+    plan: Plan
+    judged: tuple[Judged, ...]
+    samples: Mapping[str, tuple[Sample, ...]]
+    not_separable: Mapping[str, str]
+    price_usd: Decimal
+    summary: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A whole run: report.json as a value, and the results that it sums up."""
+
+    document: Mapping[str, Json]
+    targets: tuple[TargetResult, ...]

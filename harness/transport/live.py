@@ -1,0 +1,212 @@
+"""HTTP/1.1 for the httpx API, over aiohttp's connections.
+
+The API stays httpx's (requests, responses, exceptions); the sockets are aiohttp's, because httpcore assigns
+requests to connections in O(n²) and its own processor time then shows up as a provider's latency (the figures:
+``tests/benchmarks/transport_cpu.py``). ``httpx-aiohttp`` exists, but reads a reset after a POST as a connect timeout,
+which invites a second charge.
+
+Rules
+-----
+* An exception tells whether bytes left: ``httpx.ConnectError`` and ``ConnectTimeout`` mean that they did not, every
+  other one that they may have. What decides is the instant at which the request was written, not the name of the
+  error underneath.
+* Nothing is sent twice on its own. aiohttp would repeat a GET on a connection that the server has dropped: the
+  trace hooks below refuse the second departure, and the engine decides.
+* URLs travel as they are (no re-encoding), cookies and environment proxies do not exist, redirects are answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from harness.clock import Clock
+
+CONNECT_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 4.0
+"""Shorter than the 5 s after which common servers drop an idle connection: a POST must not meet that instant."""
+MAX_HEADER_BYTES = 16 * 1024
+
+
+@dataclass(slots=True)
+class Trail:
+    """Instants of one request on its way out, written by the transport.
+
+    ``sent_ns`` is when the request was handed to an open connection, None as long as nothing can have left.
+    ``connect_ns`` is what opening that connection took, zero on a kept one.
+    """
+
+    sent_ns: int | None = None
+    connect_ns: int = 0
+
+    @property
+    def left(self) -> bool:
+        """Whether any byte of the request may have left this machine."""
+        return self.sent_ns is not None
+
+
+class _SentTwice(aiohttp.ClientError):
+    """aiohttp was about to send a request again on another connection."""
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """An httpx transport. ``resolver`` replaces name resolution, ``proxy`` and ``tls`` come from the configuration."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        resolver: AbstractResolver | None = None,
+        proxy: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._clock = clock
+        self._resolver = resolver
+        self._proxy = proxy
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            resolver=self._resolver,
+            ssl=self._tls if self._tls is not None else True,
+            use_dns_cache=False,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            trace_configs=[self._trace()],
+        )
+
+    def _trace(self) -> aiohttp.TraceConfig:
+        clock, trace = self._clock, aiohttp.TraceConfig()
+
+        async def connecting(_: Any, context: SimpleNamespace, __: Any) -> None:
+            trail: Trail = context.trace_request_ctx
+            if trail.left:
+                raise _SentTwice("the server closed a kept connection")
+            trail.connect_ns = -clock.now_ns()
+
+        async def connected(_: Any, context: SimpleNamespace, __: Any) -> None:
+            context.trace_request_ctx.connect_ns += clock.now_ns()
+
+        async def reusing(_: Any, context: SimpleNamespace, __: Any) -> None:
+            if context.trace_request_ctx.left:
+                raise _SentTwice("the server closed a kept connection")
+
+        async def sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+            context.trace_request_ctx.sent_ns = clock.now_ns()
+
+        trace.on_connection_create_start.append(connecting)
+        trace.on_connection_create_end.append(connected)
+        trace.on_connection_reuseconn.append(reusing)
+        trace.on_request_headers_sent.append(sent)
+        return trace
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the answer's body is streamed.
+
+        ``request.extensions["trail"]`` may hold a ``Trail``, which is filled in.
+
+        Raises:
+            httpx.ConnectError, httpx.ConnectTimeout: nothing left this machine.
+            httpx.TransportError: something may have left.
+        """
+        if self._session is None:
+            self._session = self._open()
+        trail = request.extensions.setdefault("trail", Trail())
+        body = b"".join([chunk async for chunk in request.stream]) if _has_body(request) else None  # type: ignore[union-attr]
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                data=body,
+                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],  # type: ignore[arg-type]
+                allow_redirects=False,
+                proxy=self._proxy,
+                trace_request_ctx=trail,
+            )
+        except Exception as error:  # noqa: BLE001 - every error of aiohttp's becomes one of httpx's
+            raise _translate(error, trail, request) from error
+        return httpx.Response(
+            response.status,
+            headers=list(response.raw_headers),
+            stream=_Stream(response, trail, request),
+            extensions={"trail": trail},
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _has_body(request: httpx.Request) -> bool:
+    return "content-length" in request.headers or "transfer-encoding" in request.headers
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse, trail: Trail, request: httpx.Request) -> None:
+        self._response, self._trail, self._request = response, trail, request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            raise _translate(error, self._trail, self._request) from error
+
+    async def aclose(self) -> None:
+        # A body read to its end gives the connection back; anything else would leave bytes in it.
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class NeverLeft(httpx.ConnectError):
+    """No byte of the request left this machine; ``kind`` is one of ``model.TRANSPORT_FAILURES``."""
+
+    def __init__(self, message: str, *, kind: str, request: httpx.Request) -> None:
+        super().__init__(message, request=request)
+        self.kind = kind
+
+
+def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.TransportError:
+    text = str(error)[:200] or type(error).__name__
+    if not trail.left:
+        if isinstance(error, (asyncio.TimeoutError, aiohttp.ServerTimeoutError)):
+            return httpx.ConnectTimeout(text, request=request)
+        return NeverLeft(text, kind=_connect_kind(error), request=request)
+    if isinstance(error, (asyncio.TimeoutError, aiohttp.ServerTimeoutError)):
+        return httpx.ReadTimeout(text, request=request)
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError, _SentTwice)):
+        return httpx.ReadError(text, request=request)
+    return httpx.RemoteProtocolError(text, request=request)
+
+
+def _connect_kind(error: Exception) -> str:
+    if isinstance(error, (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError, ssl.SSLError)):
+        return "tls"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "dns"
+    if isinstance(error, PermissionError):
+        return "forbidden"
+    return "refused"

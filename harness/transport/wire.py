@@ -1,0 +1,206 @@
+"""The last step before the network: limits, credential, instants, and one record for whatever comes back.
+
+Rules
+-----
+* ``Wire.send`` never raises for what a provider or a network does: it returns a ``Response`` or a ``Failure``.
+* The credential is attached here, by the origin of the URL that leaves, and appears in the record as its scheme only.
+* A request that is not for an origin the user trusts goes through the public client: https only, public addresses
+  only, no credential.
+* Every answer has a limit of bytes on the wire, bytes decoded, header bytes and time. The time limit is absolute:
+  a drip does not extend it.
+* Identity encoding is asked for; a gzip or deflate answer is decoded within the limit, any other is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from harness import __version__
+from harness.clock import Clock
+from harness.model import Failure, Reply, Request, Response
+from harness.secret import BoundKey
+from harness.transport.guard import is_address, is_public
+from harness.transport.live import NeverLeft, Trail
+from harness.transport.redact import MASK
+from harness.urls import Origin, origin
+
+USER_AGENT = f"image-api-harness/{__version__}"
+SIMULATOR_HEADER = "x-harness-simulator"
+
+RECORDED_RESPONSE_HEADERS = frozenset({
+    "content-type", "content-length", "content-encoding", "date", "location", "retry-after", "server", "allow",
+    "www-authenticate", "x-request-id", "x-fal-request-id", "x-fal-billable-units", "x-fal-error-type",
+    "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", SIMULATOR_HEADER,
+})  # fmt: skip
+"""Everything else a server says in headers (cookies, tokens, traces) stays out of the records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one answer; bytes, and header bytes."""
+
+    wire_bytes: int = 128 * 1024 * 1024
+    decoded_bytes: int = 128 * 1024 * 1024
+    header_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of a request: the reply, the headers as recorded, and the instants in nanoseconds."""
+
+    reply: Reply
+    headers: Mapping[str, str]
+    sent_ns: int
+    first_byte_ns: int | None
+    received_ns: int
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One run's way out. ``api`` serves trusted origins, ``public`` every other one."""
+
+    api: httpx.AsyncBaseTransport
+    public: httpx.AsyncBaseTransport
+    clock: Clock
+    keys: Sequence[BoundKey]
+    trusted: frozenset[Origin]
+    limits: Limits = field(default_factory=Limits)
+
+    async def send(self, request: Request, *, seconds: float) -> Sent:
+        """Send a request and read its answer whole, within ``seconds``."""
+        headers, recorded = self._headers(request)
+        trail, started = Trail(), self.clock.now_ns()
+        first_byte: int | None = None
+        partial = bytearray()
+        try:
+            transport = self._transport(request)
+            async with asyncio.timeout(seconds):
+                answer = await transport.handle_async_request(
+                    httpx.Request(
+                        request.method, request.url, headers=headers, content=request.body, extensions={"trail": trail}
+                    )
+                )
+                first_byte = self.clock.now_ns()
+                try:
+                    reply: Reply = await self._read(answer, partial)
+                finally:
+                    await answer.aclose()
+        except TimeoutError:
+            kind = "timeout" if trail.left else "connect_timeout"
+            reply = Failure(kind, f"no complete answer within {seconds:g} s", trail.left, bytes(partial))
+        except _Refused as error:
+            reply = Failure(error.kind, str(error), trail.left, bytes(partial))
+        except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
+            reply = _failure(error, bytes(partial))
+        received = self.clock.now_ns()
+        return Sent(reply, recorded, trail.sent_ns or started, first_byte, received)
+
+    def _headers(self, request: Request) -> tuple[dict[str, str], dict[str, str]]:
+        headers = {"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": "identity"}
+        headers["host"] = urlsplit(request.url).netloc.rpartition("@")[2]
+        if request.step != "asset":
+            headers["accept"] = "application/json"
+        if request.content_type:
+            headers["content-type"] = request.content_type
+        recorded = dict(headers)
+        for key in self.keys:
+            credential = key.header_for(request)
+            if credential:
+                headers[credential[0].lower()] = credential[1]
+                recorded[credential[0].lower()] = f"{key.scheme} {MASK}".strip()
+                break
+        return headers, recorded
+
+    def _transport(self, request: Request) -> httpx.AsyncBaseTransport:
+        here = origin(request.url)
+        if here in self.trusted:
+            return self.api
+        scheme, host, _ = here
+        if scheme != "https":
+            raise _Refused("forbidden", "only https is followed to an origin that is not trusted")
+        if is_address(host) and not is_public(host):
+            raise _Refused("forbidden", f"{host} is not a public address")
+        return self.public
+
+    async def _read(self, answer: httpx.Response, partial: bytearray) -> Response:
+        raw = answer.headers.raw
+        if sum(len(name) + len(value) for name, value in raw) > self.limits.header_bytes:
+            raise _Refused("limit", f"the headers have more than {self.limits.header_bytes} bytes")
+        decode = _decoder(answer.headers.get("content-encoding", "identity"), self.limits.decoded_bytes)
+        received = 0
+        stream: Any = answer.stream
+        async for chunk in stream:
+            received += len(chunk)
+            if received > self.limits.wire_bytes:
+                raise _Refused("limit", f"the answer has more than {self.limits.wire_bytes} bytes")
+            partial += decode(chunk)
+        decode(b"")
+        headers = {
+            name: value
+            for raw_name, raw_value in raw
+            if (name := raw_name.decode("latin-1").lower()) in RECORDED_RESPONSE_HEADERS
+            for value in (raw_value.decode("latin-1"),)
+        }
+        return Response(answer.status_code, headers, bytes(partial))
+
+    async def aclose(self) -> None:
+        """Close both clients."""
+        await self.api.aclose()
+        await self.public.aclose()
+
+
+class _Refused(Exception):
+    """The harness itself refuses a request or an answer."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class _decoder:  # noqa: N801 - reads as the function that it is
+    """Decodes one content encoding within a limit; an empty chunk ends it."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        names = [name for part in encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
+        if len(names) > 1 or (names and names[0] not in ("gzip", "x-gzip", "deflate")):
+            raise _Refused("limit", f"the answer is encoded as {encoding[:40]}, which was not asked for")
+        self._inflate = zlib.decompressobj(47 if names and names[0] != "deflate" else 15) if names else None
+        self._limit, self._made = limit, 0
+
+    def __call__(self, chunk: bytes) -> bytes:
+        if self._inflate is None:
+            return chunk
+        if not chunk:
+            if not self._inflate.eof:
+                raise _Refused("reset", "the compressed answer ends in its middle")
+            return b""
+        try:
+            data = self._inflate.decompress(chunk, self._limit - self._made + 1)
+        except zlib.error:
+            raise _Refused("protocol", "the compressed answer cannot be decoded") from None
+        self._made += len(data)
+        if self._made > self._limit:
+            raise _Refused("limit", f"the decoded answer has more than {self._limit} bytes")
+        return data
+
+
+def _failure(error: Exception, partial: bytes) -> Failure:
+    message = (str(error) or type(error).__name__)[:300]
+    if isinstance(error, httpx.ConnectTimeout):
+        return Failure("connect_timeout", message, left=False)
+    if isinstance(error, httpx.ConnectError):
+        return Failure(error.kind if isinstance(error, NeverLeft) else "refused", message, left=False)
+    if isinstance(error, (httpx.InvalidURL, ValueError)):
+        return Failure("forbidden", f"not a usable URL: {message}", left=False)
+    if isinstance(error, httpx.TimeoutException):
+        return Failure("timeout", message, left=True, partial=partial)
+    if isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.CloseError)):
+        return Failure("reset", message, left=True, partial=partial)
+    return Failure("protocol", message, left=True, partial=partial)

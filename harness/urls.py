@@ -1,0 +1,41 @@
+"""URLs as the harness compares and shows them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+Origin: TypeAlias = tuple[str, str, int]
+"""Scheme, host and port: another port is another origin."""
+
+NO_ORIGIN: Origin = ("", "", 0)
+_PORTS = {"http": 80, "https": 443}
+
+
+def origin(url: str) -> Origin:
+    """The origin of an absolute http(s) URL; ``NO_ORIGIN`` for anything else."""
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+        port = parts.port or _PORTS.get(scheme, 0)
+    except ValueError:
+        return NO_ORIGIN
+    return (scheme, host, port) if scheme in _PORTS and host else NO_ORIGIN
+
+
+def show_origin(url: str) -> str:
+    """The origin of a URL as text, the default port left out."""
+    scheme, host, port = origin(url)
+    if not host:
+        return ""
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" if port == _PORTS[scheme] else f"{scheme}://{name}:{port}"
+
+
+def without_query(url: str) -> str:
+    """A URL without query and fragment: signatures live there, and reports do not show them."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0]
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
