@@ -26,9 +26,9 @@ from urllib.parse import urljoin
 
 from harness.model import Billed, Failure, Json, Outcome, Reply, Request, Response, State, Wait
 from harness.model import Step as StepName
-from harness.spec import Flow, Spec, Step
+from harness.spec import Flow, Output, Spec, Step
 from harness.strict import StrictError, load_json
-from harness.urls import origin
+from harness.urls import Origin, origin
 
 JobFlow = Generator[Request | Wait, Reply | None, "JobEnd"]
 RESULT_READS = 5
@@ -44,14 +44,14 @@ Meaning = Literal["accepted", "rejected", "failed", "unknown", "again", "stop"]
 class JobEnd:
     """How a job ended: outcome, charge, the provider's id, and why in a few words.
 
-    ``answer`` is the body of the final answer (a JSON value) when the job completed.
+    ``outputs`` are the images of a completed job, as its final answer describes them.
     """
 
     outcome: Outcome
     billed: Billed
     job_id: str | None
     reason: str
-    answer: Json = None
+    outputs: tuple[Output, ...] = ()
 
 
 def submit_meaning(reply: Reply) -> Meaning:
@@ -108,14 +108,13 @@ class Route:
             step="submit",
             method=operation.method,
             url=self.base_url + operation.path,
-            body=encode({**body, **self.flow.body}),
+            body=encode(body),
             content_type="application/json",
         )
 
     def synchronous(self, body: Mapping[str, Json]) -> bool:
         """Whether the submit of a body is answered with the outputs themselves."""
-        asks = self.spec.asked("synchronous", {**body, **self.flow.body})
-        return self.flow.status is None or asks is True
+        return self.flow.status is None or self.spec.asked("synchronous", body) is True
 
     def read(self, name: StepName, step: Step, submitted: Json) -> Request | None:
         """A later step of a job, or None when the submit's answer lacks what its URL needs."""
@@ -126,12 +125,17 @@ class Route:
             url = None if path is None else self.base_url + path
         return None if url is None else Request(step=name, method=step.operation.method, url=url)
 
+    @property
+    def origins(self) -> frozenset[Origin]:
+        """Where the API may be spoken to, with its key: the base URL's origin, and the documented servers where the
+        document requires following a URL and no other base URL replaces them."""
+        base, documented = origin(self.base_url), frozenset(map(origin, self.spec.servers))
+        follows = any(step.follow for step in self.flow.steps().values())
+        return documented if follows and base in documented else frozenset({base})
+
     def followable(self, url: str | None) -> str | None:
         """A URL that the document requires to follow, if it stays within the origins it may go to."""
-        if url is None:
-            return None
-        allowed = {origin(self.base_url), *map(origin, self.spec.servers)}
-        return url if origin(url) in allowed else None
+        return url if url is not None and origin(url) in self.origins else None
 
 
 def job(route: Route, body: Mapping[str, Json]) -> JobFlow:
@@ -173,9 +177,20 @@ def _delivered(flow: Flow, step: Step, answer: Json, job_id: str | None) -> JobE
     state = _state(flow, step, answer)
     if state in ("failed", "cancelled"):
         return JobEnd(Outcome.FAILED, "yes", job_id, f"the job ended as {step.shape.one('status', answer)}")
-    if not step.shape.outputs(answer):
+    outputs = tuple(step.shape.outputs(answer))
+    if not outputs and refused_inside(step, answer):
+        return JobEnd(Outcome.REJECTED, "no", job_id, "the answer holds an error instead of an output")
+    if not outputs:
         return JobEnd(Outcome.FAILED, "yes", job_id, "the answer holds no output")
-    return JobEnd(Outcome.COMPLETED, "yes", job_id, "", answer)
+    return JobEnd(Outcome.COMPLETED, "yes", job_id, "", outputs)
+
+
+def refused_inside(step: Step, answer: Json) -> bool:
+    """Whether a body that came with a successful status is an error: by its own code, or by its message."""
+    code = step.shape.one("code", answer)
+    message = step.shape.one("error_message", answer)
+    by_code = isinstance(code, int) and not isinstance(code, bool) and code >= 400
+    return by_code or (isinstance(message, str) and bool(message))
 
 
 def _poll(route: Route, submitted: Json, job_id: str | None) -> JobFlow:

@@ -94,7 +94,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered cases of one target, and how many labels of its partitions they cover."""
+    """The ordered cases of one target. ``domains`` maps each parameter's labels to their classes."""
 
     target: str
     spec_sha256: str
@@ -102,7 +102,7 @@ class Plan:
     tier: str
     seed: int
     cases: tuple[Case, ...]
-    domains: Mapping[str, tuple[str, ...]]
+    domains: Mapping[str, Mapping[str, str]]
 
     @property
     def usd(self) -> Decimal:
@@ -163,6 +163,9 @@ class Failure:
     left: bool
     partial: bytes = b""
 
+
+PAST_DEADLINE = "the job was not done within"
+"""How the reason of a call begins that its deadline has ended."""
 
 TRANSPORT_FAILURES: Mapping[str, str] = {
     "dns": "the host name could not be resolved",
@@ -239,3 +242,14 @@ class Finding:
     expected: str = ""
     observed: str = ""
     source: Fact | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One case with its call (None when it was never sent), what the checks found, and which checks applied."""
+
+    case: Case
+    call: Call | None
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    checks: Mapping[str, Verdict]

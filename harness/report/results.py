@@ -12,19 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from harness.model import Call, Case, Finding, Json, Plan, Verdict
+from harness.model import Judged, Json, Plan
 from harness.spec import Flow, Spec
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One case with its call (None when it was never sent), what the checks found, and which checks applied."""
-
-    case: Case
-    call: Call | None
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    checks: Mapping[str, Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +54,6 @@ class RunResult:
 
     document: Mapping[str, Json]
     targets: tuple[TargetResult, ...]
+
+
+__all__ = ["Judged", "RunResult", "Sample", "TargetResult"]

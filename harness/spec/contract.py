@@ -266,6 +266,16 @@ class Ambiguity:
     places: tuple[Fact, ...]
     contested: Schema | None
 
+    @cached_property
+    def _contests(self) -> Any:
+        from jsonschema import Draft202012Validator
+
+        return Draft202012Validator(self.contested)
+
+    def contests(self, body: Mapping[str, Json]) -> bool:
+        """Whether the documents leave open if this request body is to be accepted."""
+        return self.contested is not None and bool(self._contests.is_valid(body))
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -318,6 +328,10 @@ class Spec:
         if parameter is None:
             return None
         return body.get(parameter.name, parameter.default)
+
+    def contested(self, body: Mapping[str, Json]) -> Ambiguity | None:
+        """The ambiguity that leaves open whether a request body is to be accepted, or None."""
+        return next((ambiguity for ambiguity in self.ambiguities if ambiguity.contests(body)), None)
 
     def about(self, at: str) -> Ambiguity | None:
         """The ambiguity about a place in the spec file, or about a place above it."""

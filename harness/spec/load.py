@@ -37,10 +37,11 @@ from harness.spec.contract import (
     Spec,
     Step,
 )
-from harness.strict import Document, StrictError, escape, load_json, load_yaml, resolve
+from harness.strict import MAX_DEPTH, MAX_NODES, Document, StrictError, escape, load_json, load_yaml, resolve
 
 METHODS = ("get", "put", "post", "delete", "patch")
 JSON_BODY = "application/json"
+MAX_INLINED_DEPTH = 128
 
 
 class SpecError(InputError):
@@ -116,7 +117,7 @@ def parse(text: bytes, path: Path, *, shipped: bool = False) -> Spec:
         SpecError: the text is not a usable spec.
     """
     try:
-        document = load_yaml(text)
+        document = read(text)
     except StrictError as error:
         raise SpecError(path, error.line or 1, error.message) from None
     try:
@@ -125,6 +126,27 @@ def parse(text: bytes, path: Path, *, shipped: bool = False) -> Spec:
         return _Builder(document, text, path, shipped=shipped).spec()
     except Fault as fault:
         raise SpecError(path, document.line(fault.pointer), fault.message) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # A part of the OpenAPI document has another type than OpenAPI gives it; the lint says which.
+        said = f"not the shape of an OpenAPI 3.1 document ({type(error).__name__}): see harness specs lint"
+        raise SpecError(path, 1, said) from None
+
+
+def read(text: bytes) -> Document:
+    """The YAML document of a spec, its depth bounded through aliases too, so that it may be walked by recursion.
+
+    Raises:
+        StrictError: the text is not strict YAML, or nests too deep once its aliases are followed.
+    """
+    document = load_yaml(text)
+    level, depth = [document.value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH + 1:
+            raise StrictError(f"the nesting is deeper than {MAX_DEPTH} levels, aliases followed")
+        below = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
+        level = list({id(item): item for items in below for item in items}.values())
+    return document
 
 
 def schema_faults(value: Any) -> Iterator[Fault]:
@@ -174,34 +196,52 @@ def _validator(kind: str) -> Any:
     return Draft202012Validator({"$defs": schema["$defs"], "$ref": f"#/$defs/{kind}"})
 
 
-def inline(document: Any, node: Any, at: str, open_refs: tuple[str, ...] = ()) -> Any:
+def inline(document: Any, node: Any, at: str) -> Any:
     """A schema with its local references inlined, each object of it marked with its place.
 
     Raises:
-        Fault: a reference leads out of the file, nowhere, or back to itself.
+        Fault: a reference leads out of the file, nowhere or back to itself, or the references grow beyond measure.
     """
-    if isinstance(node, list):
-        return [inline(document, item, f"{at}/{index}", open_refs) for index, item in enumerate(node)]
-    if not isinstance(node, dict):
-        return node
-    reference = node.get("$ref")
-    if isinstance(reference, str):
-        pointer = at.removeprefix("#") + "/$ref"
+    return _Inliner(document).read(node, at, ())
+
+
+class _Inliner:
+    """Inlines references, within bounds: a few of them can stand for millions of nodes, or nest beyond any stack."""
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self.nodes = 0
+
+    def read(self, node: Any, at: str, open_refs: tuple[str, ...], depth: int = 0) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise Fault(at.removeprefix("#"), f"the references grow to more than {MAX_NODES} nodes")
+        if depth > MAX_INLINED_DEPTH:
+            raise Fault(at.removeprefix("#"), f"the references nest deeper than {MAX_INLINED_DEPTH} levels")
+        if isinstance(node, list):
+            return [self.read(item, f"{at}/{index}", open_refs, depth + 1) for index, item in enumerate(node)]
+        if not isinstance(node, dict):
+            return node
+        if isinstance(node.get("$ref"), str):
+            reference = node["$ref"]
+            target = self.target(reference, at.removeprefix("#") + "/$ref", open_refs)
+            return self.read(target, reference, (*open_refs, reference), depth + 1)
+        plain = ("example", "examples", "default", "const", "enum", EXTENSION)
+        marked = {
+            key: item if key in plain else self.read(item, f"{at}/{escape(key)}", open_refs, depth + 1)
+            for key, item in node.items()
+        }
+        return marked | {AT: at}
+
+    def target(self, reference: str, pointer: str, open_refs: tuple[str, ...]) -> Any:
         if not reference.startswith("#/"):
             raise Fault(pointer, f"the reference {reference[:80]} leads out of the file")
         if reference in open_refs:
             raise Fault(pointer, f"the reference {reference[:80]} leads back to itself")
         try:
-            target = resolve(document, reference[1:])
+            return resolve(self.document, reference[1:])
         except (LookupError, ValueError):
             raise Fault(pointer, f"the reference {reference[:80]} leads nowhere") from None
-        return inline(document, target, reference, (*open_refs, reference))
-    plain = ("example", "examples", "default", "const", "enum", EXTENSION)
-    marked = {
-        key: item if key in plain else inline(document, item, f"{at}/{escape(key)}", open_refs)
-        for key, item in node.items()
-    }
-    return marked | {AT: at}
 
 
 class _Builder:

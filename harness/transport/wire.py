@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,12 +64,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class Wire:
-    """One run's way out. ``api`` serves trusted origins, ``public`` every other one."""
+    """One target's way out. ``api`` serves trusted origins, ``public`` every other one; targets share both."""
 
     api: httpx.AsyncBaseTransport
     public: httpx.AsyncBaseTransport
     clock: Clock
-    keys: Sequence[BoundKey]
+    key: BoundKey | None
     trusted: frozenset[Origin]
     limits: Limits = field(default_factory=Limits)
 
@@ -110,12 +110,10 @@ class Wire:
         if request.content_type:
             headers["content-type"] = request.content_type
         recorded = dict(headers)
-        for key in self.keys:
-            credential = key.header_for(request)
-            if credential:
-                headers[credential[0].lower()] = credential[1]
-                recorded[credential[0].lower()] = f"{key.scheme} {MASK}".strip()
-                break
+        credential = self.key.header_for(request) if self.key else None
+        if self.key and credential:
+            headers[credential[0].lower()] = credential[1]
+            recorded[credential[0].lower()] = f"{self.key.scheme} {MASK}".strip()
         return headers, recorded
 
     def _transport(self, request: Request) -> httpx.AsyncBaseTransport:

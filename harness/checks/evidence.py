@@ -1,0 +1,193 @@
+"""What a case's calls show, read once and asked by every check.
+
+Rules
+-----
+* Evidence is computed from the spec and the recorded exchanges alone, and never raises for what a provider sent.
+* How hard a broken promise weighs is decided in one place, ``grade``: what a document states, and what every official
+  client requires, may ``fail``; what was only observed or assumed, and what the documents contradict, is a ``warn``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote_to_bytes, urljoin
+
+from harness.flow import Route, body_json
+from harness.model import Call, Case, Exchange, Fact, Finding, Json, Outcome, Verdict
+from harness.spec import Field, Flow, Output, Spec, Step
+
+API_STEPS = ("submit", "status", "result", "cancel", "probe")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The bytes of one output: ``how`` is url, data_uri or base64; ``data`` is None when they are not to be had."""
+
+    output: Output
+    how: str
+    data: bytes | None
+    media_type: str | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One case with its call and, where a 5xx asked for one, the confirming call."""
+
+    route: Route
+    case: Case
+    call: Call
+    confirmation: Call | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """The target's contract."""
+        return self.route.spec
+
+    @property
+    def flow(self) -> Flow:
+        """The flow that was run."""
+        return self.route.flow
+
+    @property
+    def expects_acceptance(self) -> bool:
+        """Whether the case was planned as a valid request (its labels say which values)."""
+        return self.case.fault is None
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether the outputs were asked for in the submit's answer."""
+        return self.route.synchronous(self.case.body)
+
+    @cached_property
+    def steps(self) -> Sequence[tuple[Exchange, Step]]:
+        """Every exchange with the API, with the flow's step that it belongs to."""
+        named = self.flow.steps()
+        return [(e, named[e.step]) for e in self.call.exchanges if e.step in named]
+
+    @cached_property
+    def final(self) -> tuple[Exchange, Step] | None:
+        """The exchange whose answer holds the outputs of a completed call."""
+        if self.call.outcome is not Outcome.COMPLETED:
+            return None
+        for exchange, step in reversed(self.steps):
+            if step.shape.outputs(self.value(exchange)):
+                return exchange, step
+        return None
+
+    def value(self, exchange: Exchange) -> Json:
+        """The JSON of an answer, or None."""
+        return body_json(exchange.response) if exchange.response is not None else None
+
+    @cached_property
+    def answer(self) -> Json:
+        """The JSON that holds the outputs, or None."""
+        return self.value(self.final[0]) if self.final else None
+
+    def read(self, role: str) -> Json:
+        """A role's value in the answer that holds the outputs."""
+        return self.final[1].shape.one(role, self.answer) if self.final else None
+
+    def field(self, role: str) -> Field | None:
+        """The field that carries a role in the answer that holds the outputs."""
+        found = self.final[1].shape.with_role(role) if self.final else ()
+        return found[0] if found else None
+
+    def asked_true(self, role: str) -> bool:
+        """Whether the request asks for a boolean role."""
+        return self.spec.asked(role, self.case.body) is True
+
+    @cached_property
+    def outputs(self) -> Sequence[Output]:
+        """The images of a completed call, as its answer describes them."""
+        return self.final[1].shape.outputs(self.answer) if self.final else []
+
+    @cached_property
+    def files(self) -> Sequence[File]:
+        """The bytes of each output."""
+        return [self._file(output) for output in self.outputs]
+
+    def _file(self, output: Output) -> File:
+        if output.url and output.url.startswith("data:"):
+            kind, data = data_uri(output.url)
+            return File(output, "data_uri", data, kind)
+        if output.url:
+            asset = self.asset(output.url)
+            if asset is None or asset.response is None or asset.response.status >= 300:
+                return File(output, "url", None, None)
+            return File(output, "url", asset.response.body, asset.response.content_type)
+        if output.base64 and output.base64.startswith("data:"):
+            kind, data = data_uri(output.base64)
+            return File(output, "base64", data, kind)
+        return File(output, "base64", unbase64(output.base64 or ""), None)
+
+    def asset(self, url: str) -> Exchange | None:
+        """The last exchange of the download that began at a URL."""
+        found: Exchange | None = None
+        for exchange in self.call.of("asset"):
+            if exchange.url == url:
+                found = exchange
+                location = exchange.response.headers.get("location") if exchange.response else None
+                url = urljoin(url, location) if location else ""
+        return found
+
+    def grade(
+        self,
+        check: str,
+        message: str,
+        *,
+        sources: Iterable[Fact | None] = (),
+        about: Iterable[str] = (),
+        parameter: str | None = None,
+        expected: str = "",
+        observed: str = "",
+    ) -> Finding:
+        """A finding about a broken promise, weighed by where the promise comes from.
+
+        ``sources`` are the facts that together make the promise (none: it holds for every HTTP API); ``about`` are
+        the places in the spec that it concerns.
+        """
+        facts = [fact for fact in sources if fact is not None]
+        weak = next((fact for fact in facts if fact.kind in ("observed", "assumed")), None)
+        unclear = next((found for at in about if (found := self.spec.about(at))), None)
+        verdict, source = Verdict.FAIL, facts[0] if facts else None
+        if unclear is not None:
+            places = "; ".join(f"{place.where}: {place.states}" for place in unclear.places)
+            verdict, source = Verdict.WARN, unclear.places[0]
+            message = f"{message} — the document leaves this open: {unclear.states} ({places})"
+        elif weak is not None:
+            verdict, source = Verdict.WARN, weak
+        return Finding(check, verdict, self.case.id, message, parameter, expected, observed, source)
+
+    def unknown(self, check: str, message: str, observed: str = "", parameter: str | None = None) -> Finding:
+        """A finding that nothing can be said."""
+        return Finding(check, Verdict.UNKNOWN, self.case.id, message, parameter, "", observed)
+
+
+def data_uri(text: str) -> tuple[str | None, bytes | None]:
+    """Media type and bytes of a data URI; None for what it lacks or gets wrong."""
+    head, comma, payload = text.removeprefix("data:").partition(",")
+    if not comma:
+        return None, None
+    kind = head.partition(";")[0].strip().lower() or None
+    if head.lower().endswith(";base64"):
+        return kind, unbase64(payload)
+    return kind, unquote_to_bytes(payload)
+
+
+def unbase64(text: str) -> bytes | None:
+    """The bytes of a base64 text, or None when it is not one."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def show(value: Any, length: int = 120) -> str:
+    """A value in a message: short, on one line."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= length else text[: length - 1] + "…"

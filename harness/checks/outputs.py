@@ -1,0 +1,267 @@
+"""Checks of what was delivered: the images themselves, and what the answer says about them.
+
+Each is a relation between the request, the answer and the files; which parameter and field take part is a matter of
+roles. A check returns None where the relation does not apply.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+
+from harness.checks.evidence import Evidence, File, show
+from harness.model import Finding
+
+Findings = list[Finding] | None
+FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
+MAX_PIXELS = 64 * 1024 * 1024
+RATIO_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the bytes of a file say: its format by its magic bytes, its size, and why it cannot be decoded."""
+
+    format: str | None
+    width: int = 0
+    height: int = 0
+    fault: str = ""
+    flat: bool = False
+
+
+@lru_cache(maxsize=512)
+def picture(data: bytes) -> Picture:
+    """The picture in a file's bytes; the size is read, and bounded, before anything is decoded."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
+                name, (width, height) = FORMATS.get(image.format or ""), image.size
+                if width * height > MAX_PIXELS:
+                    return Picture(name, width, height, f"{width} x {height} pixels are over the limit of {MAX_PIXELS}")
+                try:
+                    image.load()
+                    flat = all(low == high for low, high in _extrema(image.convert("RGB")))
+                except (OSError, SyntaxError, ValueError) as error:
+                    return Picture(name, width, height, f"it cannot be decoded to its end: {show(str(error), 80)}")
+                return Picture(name, width, height, flat=flat)
+    except UnidentifiedImageError:
+        return Picture(None, fault="it is no PNG, JPEG, WebP or GIF image")
+    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+        return Picture(None, fault=f"it cannot be opened: {show(str(error), 80)}")
+
+
+def _extrema(image: object) -> list[tuple[int, int]]:
+    found = image.getextrema()  # type: ignore[attr-defined]
+    return list(found)
+
+
+def _pictures(seen: Evidence) -> list[tuple[int, File, Picture]]:
+    return [(n, f, picture(f.data)) for n, f in enumerate(seen.files) if f.data is not None]
+
+
+def image_count(seen: Evidence) -> Findings:
+    """As many distinct images come back as were asked for; one when the number is absent."""
+    if seen.final is None:
+        return None
+    parameter, field = seen.spec.parameter("count"), seen.field("outputs")
+    asked = seen.case.images
+    sources = [parameter.source if parameter else None, field.source if field else None]
+    about = [parameter.at] if parameter else []
+    name = parameter.name if parameter else None
+    if len(seen.outputs) != asked:
+        message = "the answer holds another number of images than was asked for"
+        return [
+            seen.grade(
+                "image_count", message, sources=sources, about=about, parameter=name, expected=str(asked), observed=str(len(seen.outputs))
+            )
+        ]
+    addresses = [output.url or output.base64 for output in seen.outputs]
+    if len(set(addresses)) < len(addresses):
+        return [seen.grade("image_count", "the same image is delivered twice", sources=sources, about=about, parameter=name)]
+    return []
+
+
+def image_download(seen: Evidence) -> Findings:
+    """Every image that the answer gives a URL for can be fetched."""
+    linked = [file for file in seen.files if file.how == "url"]
+    if not linked:
+        return None
+    found = []
+    for number, file in enumerate(linked):
+        if file.data is not None:
+            continue
+        asset = seen.asset(file.output.url or "")
+        field = seen.field("output_url")
+        about = [str(field.schema["x-at"])] if field and not file.output.url else []
+        observed = "not tried" if asset is None else str(asset.response.status) if asset.response else asset.reply.kind  # type: ignore[union-attr]
+        message = f"image {number + 1} cannot be fetched"
+        if asset is not None and asset.response is None and asset.reply.kind in ("dns", "refused", "timeout", "connect_timeout", "reset"):  # type: ignore[union-attr]
+            found.append(seen.unknown("image_download", message, observed))
+        else:
+            found.append(seen.grade("image_download", message, about=about, expected="200", observed=observed))
+    return found
+
+
+def image_decodes(seen: Evidence) -> Findings:
+    """Every image decodes to its end and shows something."""
+    if not seen.files or seen.final is None:
+        return None
+    found = []
+    for number, file in enumerate(seen.files):
+        if file.data is None and file.how != "url":
+            found.append(seen.grade("image_decodes", f"image {number + 1} is not valid base64"))
+    for number, _, seen_picture in _pictures(seen):
+        if seen_picture.fault:
+            found.append(seen.grade("image_decodes", f"image {number + 1}: {seen_picture.fault}"))
+        elif seen_picture.flat:
+            found.append(seen.grade("image_decodes", f"image {number + 1} is one flat colour"))
+    return found
+
+
+def image_format(seen: Evidence) -> Findings:
+    """Magic bytes, declared media type and the asked format agree."""
+    pictures = [(n, f, p) for n, f, p in _pictures(seen) if p.format]
+    if not pictures:
+        return None
+    parameter, field = seen.spec.parameter("format"), seen.field("output_type")
+    asked = seen.spec.asked("format", seen.case.body)
+    found = []
+    for number, file, image in pictures:
+        if isinstance(asked, str) and parameter and image.format != asked.lower():
+            message = f"image {number + 1} is {image.format}, not the asked format"
+            found.append(
+                seen.grade("image_format", message, sources=[parameter.source], about=[parameter.at], parameter=parameter.name, expected=asked, observed=str(image.format))
+            )
+        for declared, source in ((file.output.media_type, field.source if field else None), (file.media_type, None)):
+            if declared and declared.startswith("image/") and declared != f"image/{image.format}":
+                message = f"image {number + 1} is {image.format} and declared as {show(declared, 40)}"
+                found.append(seen.grade("image_format", message, sources=[source], expected=f"image/{image.format}", observed=declared))
+    return found
+
+
+def image_dimensions(seen: Evidence) -> Findings:
+    """Width over height is the asked ratio, within 3 %, and the declared size is the real one."""
+    pictures = [(n, f, p) for n, f, p in _pictures(seen) if p.width and p.height]
+    if not pictures:
+        return None
+    parameter = seen.spec.parameter("ratio")
+    asked = re.fullmatch(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})", str(seen.spec.asked("ratio", seen.case.body)))
+    found = []
+    for number, file, image in pictures:
+        if asked and parameter:
+            wanted = int(asked[1]) / int(asked[2])
+            if abs(image.width / image.height / wanted - 1) > RATIO_TOLERANCE:
+                found.append(
+                    seen.grade(
+                        "image_dimensions",
+                        f"image {number + 1} does not have the asked aspect ratio",
+                        sources=[parameter.source],
+                        about=[parameter.at] if parameter.name not in seen.case.body else [],
+                        parameter=parameter.name,
+                        expected=asked[0],
+                        observed=f"{image.width} x {image.height}",
+                    )
+                )
+        declared = (file.output.width, file.output.height)
+        if all(declared) and declared != (image.width, image.height):
+            width = seen.field("output_width")
+            message = f"image {number + 1} is declared with another size"
+            found.append(
+                seen.grade("image_dimensions", message, sources=[width.source if width else None], expected=f"{declared[0]} x {declared[1]}", observed=f"{image.width} x {image.height}")
+            )
+    return found
+
+
+def output_encoding(seen: Evidence) -> Findings:
+    """Images come as asked: as an address, a data URI or base64."""
+    parameter = seen.spec.parameter("encoding")
+    if parameter is None or seen.final is None:
+        return None
+    asked = seen.case.body.get(parameter.name, parameter.default)
+    wanted = next((e["means"] for e in parameter.detail.get("encodings", ()) if e["value"] == asked), None)
+    if wanted is None:
+        return None
+    found = []
+    for number, file in enumerate(seen.files):
+        both = bool(file.output.url) and bool(file.output.base64)
+        if both or file.how != wanted:
+            fields = [field for role in ("output_url", "output_base64") if (field := seen.field(role))]
+            message = f"image {number + 1} comes in another encoding than was asked for"
+            found.append(
+                seen.grade(
+                    "output_encoding",
+                    f"image {number + 1} comes in two encodings" if both else message,
+                    sources=[parameter.source],
+                    about=[parameter.at, *(str(field.schema["x-at"]) for field in fields)] if both else [],
+                    parameter=parameter.name,
+                    expected=str(wanted),
+                    observed="url and base64" if both else file.how,
+                )
+            )
+    return found
+
+
+def seed_echo(seen: Evidence) -> Findings:
+    """The answer names the seed that was sent; an integer when none was."""
+    parameter, field = seen.spec.parameter("seed"), seen.field("seed")
+    if parameter is None or field is None or seen.final is None:
+        return None
+    echoed = seen.read("seed")
+    if echoed is None:
+        return None  # whether it may be missing is the schema's business
+    sent = seen.case.body.get(parameter.name)
+    random = parameter.detail.get("random")
+    facts = {"sources": [field.source], "about": [str(field.schema["x-at"])], "parameter": parameter.name}
+    if isinstance(echoed, bool) or not isinstance(echoed, int):
+        return [seen.grade("seed_echo", "the seed in the answer is no integer", observed=show(echoed), **facts)]  # type: ignore[arg-type]
+    if sent is not None and sent != random and echoed != sent:
+        message = "the seed in the answer is not the one sent"
+        return [seen.grade("seed_echo", message, expected=str(sent), observed=str(echoed), **facts)]  # type: ignore[arg-type]
+    return []
+
+
+def prompt_echo(seen: Evidence) -> Findings:
+    """The answer names the prompt that was sent, unless it was to be enhanced."""
+    parameter, field = seen.spec.parameter("prompt"), seen.field("prompt")
+    if parameter is None or field is None or seen.asked_true("enhance"):
+        return None
+    echoed, sent = seen.read("prompt"), seen.case.body.get(parameter.name)
+    if echoed is None or echoed == sent:
+        return []
+    return [
+        seen.grade(
+            "prompt_echo",
+            "the prompt in the answer is not the one sent",
+            sources=[field.source],
+            about=[str(field.schema["x-at"])],
+            parameter=parameter.name,
+            expected=show(sent),
+            observed=show(echoed),
+        )
+    ]
+
+
+def content_flags(seen: Evidence) -> Findings:
+    """There is one boolean content flag for each image."""
+    field = seen.field("content_flags")
+    flags = seen.read("content_flags")
+    if field is None or flags is None:
+        return None
+    if isinstance(flags, list) and len(flags) == len(seen.outputs) and all(isinstance(flag, bool) for flag in flags):
+        return []
+    return [
+        seen.grade(
+            "content_flags",
+            "there is not one boolean for each image",
+            sources=[field.source],
+            about=[str(field.schema["x-at"])],
+            expected=f"{len(seen.outputs)} booleans",
+            observed=show(flags),
+        )
+    ]

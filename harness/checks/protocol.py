@@ -1,0 +1,348 @@
+"""Checks of the exchange itself: acceptance, refusal, statuses, media types, bodies, and the life of a job.
+
+A check returns None where it does not apply, else its findings; none means that the promise was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from harness.checks.evidence import Evidence, show
+from harness.checks.schema import violations
+from harness.flow import KEY_REFUSED
+from harness.metrics.phases import state_of
+from harness.model import Exchange, Fact, Failure, Finding, Outcome, Response, State, Verdict
+from harness.spec import Shape, Step
+from harness.strict import StrictError, load_json
+from harness.urls import origin, show_origin
+
+Findings = list[Finding] | None
+JSON_TYPES = ("application/json", "application/problem+json")
+_RANK: dict[State, int] = {"queued": 0, "running": 1, "completed": 2, "failed": 2, "cancelled": 2}
+
+
+def positive_data_acceptance(seen: Evidence) -> Findings:
+    """A request within the document is accepted."""
+    if not seen.expects_acceptance:
+        return None
+    name, call = "positive_data_acceptance", seen.call
+    if call.outcome is Outcome.UNKNOWN and not _accepted(seen):
+        return [seen.unknown(name, f"nothing is known about the request: {call.reason}")]
+    if call.outcome is not Outcome.REJECTED:
+        return []
+    message = f"the request was refused although {seen.case.why}: {call.reason}"
+    if seen.case.expect == "either":
+        message = f"the request was refused; the document leaves it open: {seen.case.why}"
+    verdict = Verdict.WARN if seen.case.expect == "either" else Verdict.FAIL
+    return [
+        Finding(name, verdict, seen.case.id, message, None, "accepted", _refusal(seen), seen.case.source),
+    ]
+
+
+def negative_data_rejection(seen: Evidence) -> Findings:
+    """A request with one fault that the document forbids is refused."""
+    if seen.expects_acceptance:
+        return None
+    name, call, case = "negative_data_rejection", seen.call, seen.case
+    if call.outcome is Outcome.REJECTED:
+        return []
+    if call.outcome is Outcome.UNKNOWN and not _accepted(seen):
+        message = f"nothing is known about the refusal: {call.reason}"
+        return [seen.unknown(name, message, parameter=case.parameter)]
+    if call.outcome is Outcome.UNKNOWN:
+        return [seen.unknown(name, f"accepted, end unknown: {call.reason}", parameter=case.parameter)]
+    verdict = Verdict.WARN if case.expect == "either" or call.outcome is Outcome.FAILED else Verdict.FAIL
+    how = "accepted" if call.outcome is Outcome.COMPLETED else f"accepted; {call.reason}"
+    message = f"the request was {how} although {case.why}"
+    if case.expect == "either":
+        message = f"the request was {how}; the document leaves it open: {case.why}"
+    source = case.source
+    if source is not None and source.kind in ("observed", "assumed"):
+        verdict = Verdict.WARN
+    return [Finding(name, verdict, case.id, message, case.parameter, "refused", how, source)]
+
+
+def _accepted(seen: Evidence) -> bool:
+    return any(e.response is not None and e.response.status < 300 for e in seen.call.of("submit"))
+
+
+def _refusal(seen: Evidence) -> str:
+    refused = [e for e, _ in seen.steps if e.response is not None and e.response.status >= 400]
+    if not refused or refused[-1].response is None:
+        return seen.call.reason
+    return f"{refused[-1].response.status}: {show(refused[-1].response.body.decode('utf-8', 'replace'), 300)}"
+
+
+def not_a_server_error(seen: Evidence) -> Findings:
+    """No request is answered with a 5xx; one on a submit is confirmed by one further call before it fails."""
+    name = "not_a_server_error"
+    first = _server_error(seen.call.of("submit"))
+    if first is not None:
+        again = seen.confirmation
+        if again is None or (again.outcome is Outcome.UNKNOWN and not _answered(again.of("submit"))):
+            return [seen.unknown(name, f"a submit was answered {first}, and not confirmed", str(first))]
+        second = _server_error(again.of("submit"))
+        verdict = Verdict.FAIL if second is not None else Verdict.WARN
+        twice = "twice" if second is not None else "once and not again"
+        message = f"the submit was answered with a server error, {twice}"
+        return [Finding(name, verdict, seen.case.id, message, None, "no 5xx", str(first))]
+    later = _server_error(seen.call.of("status", "result"))
+    if later is not None:
+        message = "the provider answered a read with a server error and went on"
+        return [Finding(name, Verdict.WARN, seen.case.id, message, None, "no 5xx", str(later))]
+    return []
+
+
+def _server_error(exchanges: Sequence[Exchange]) -> int | None:
+    return next((e.response.status for e in exchanges if e.response is not None and e.response.status >= 500), None)
+
+
+def _answered(exchanges: Sequence[Exchange]) -> bool:
+    return any(e.response is not None and e.response.status not in (*KEY_REFUSED, 429) for e in exchanges)
+
+
+def _api(seen: Evidence) -> Iterator[tuple[Exchange, Step, Response]]:
+    """Answers that speak of the request: not of the account, the rate, or a broken server."""
+    for exchange, step in seen.steps:
+        answer = exchange.response
+        if answer is not None and answer.status not in (*KEY_REFUSED, 429) and answer.status < 500:
+            yield exchange, step, answer
+
+
+def status_code_conformance(seen: Evidence) -> Findings:
+    """Every answer has a status that the document gives for its operation."""
+    found = []
+    for _, step, answer in _api(seen):
+        operation = step.operation
+        if 300 <= answer.status < 400 or operation.answer(answer.status) is not None:
+            continue
+        documented = ", ".join(operation.answers)
+        finding = seen.grade(
+            "status_code_conformance",
+            f"{operation.method} {operation.path} was answered {answer.status}",
+            sources=[operation.source],
+            expected=f"one of {documented}",
+            observed=str(answer.status),
+        )
+        if answer.status >= 400:  # none of the documents lists the refusals it knows as complete
+            finding = _soften(finding)
+        found.append(finding)
+    return _once(found)
+
+
+def no_redirect(seen: Evidence) -> Findings:
+    """No API call is answered with a redirect; it would carry the request, and a key, elsewhere."""
+    return _once([
+        seen.grade("no_redirect", f"{step.operation.method} {step.operation.path} was redirected", observed=str(a.status))
+        for _, step, a in _api(seen)
+        if 300 <= a.status < 400
+    ])  # fmt: skip
+
+
+def content_type_conformance(seen: Evidence) -> Findings:
+    """Every answer has a media type that the document gives for its status."""
+    found = []
+    for _, step, answer in _api(seen):
+        documented = step.operation.answer(answer.status) or {}
+        if not documented or answer.content_type in documented:
+            continue
+        finding = seen.grade(
+            "content_type_conformance",
+            f"{step.operation.method} {step.operation.path} was answered with another media type",
+            sources=[step.operation.source],
+            expected=" or ".join(documented),
+            observed=answer.content_type or "none",
+        )
+        found.append(finding if answer.status < 300 else _soften(finding))
+    return _once(found)
+
+
+def well_formed_json(seen: Evidence) -> Findings:
+    """Every answer that calls itself JSON is JSON that no two parsers read differently."""
+    found = []
+    for _, step, answer in _api(seen):
+        if answer.content_type not in JSON_TYPES:
+            continue
+        try:
+            load_json(answer.body)
+        except StrictError as error:
+            found.append(
+                seen.grade(
+                    "well_formed_json",
+                    f"the answer of {step.operation.method} {step.operation.path} is not well-formed: {error}",
+                    observed=show(answer.body[:120].decode("utf-8", "replace")),
+                )
+            )
+    return _once(found)
+
+
+def response_schema_conformance(seen: Evidence) -> Findings:
+    """Every successful answer has the documented shape."""
+    found: list[Finding] = []
+    for exchange, step, answer in _api(seen):
+        value = seen.value(exchange)
+        if answer.status >= 300 or value is None:
+            continue
+        for violation in violations(step.shape.schema, value):
+            found.append(
+                seen.grade(
+                    "response_schema_conformance",
+                    f"{step.operation.id}: {violation.place}: {violation.message}",
+                    sources=[_fact_at(step.shape, violation.at, step.operation.source)],
+                    about=[violation.at],
+                    expected=violation.expected,
+                    observed=violation.observed,
+                )
+            )
+    return _once(found)
+
+
+def _fact_at(shape: Shape, at: str, otherwise: Fact) -> Fact:
+    """The source of the field at a place of a shape."""
+    return next((f.source for f in shape.fields if f.schema.get("x-at") == at and f.source is not None), otherwise)
+
+
+def error_shape(seen: Evidence) -> Findings:
+    """A refusal has the documented shape."""
+    refusals = [(e, s, a) for e, s, a in _api(seen) if a.status >= 400 and e.step in ("submit", "result")]
+    if not refusals:
+        return None
+    found: list[Finding] = []
+    for exchange, step, answer in refusals:
+        shape = (step.operation.answer(answer.status) or {}).get("application/json")
+        if shape is None:
+            continue
+        value = seen.value(exchange)
+        if value is None:
+            found.append(
+                seen.grade("error_shape", "the refusal is not JSON", sources=[step.operation.source], observed=show(answer.body.decode("utf-8", "replace")))
+            )
+            continue
+        for violation in violations(shape.schema, value):
+            found.append(
+                seen.grade(
+                    "error_shape",
+                    f"{violation.place}: {violation.message}",
+                    sources=[_fact_at(shape, violation.at, step.operation.source)],
+                    about=[violation.at],
+                    expected=violation.expected,
+                    observed=violation.observed,
+                )
+            )
+    return _once(found)
+
+
+def job_lifecycle(seen: Evidence) -> Findings:
+    """A job's states are documented, never go back, and it has no outputs before it is done."""
+    step = seen.flow.status
+    polls = seen.call.of("status")
+    if step is None or not polls:
+        return None
+    found: list[Finding] = []
+    field = next(iter(step.shape.with_role("status")), None)
+    source = field.source if field else step.operation.source
+    highest: State = "queued"
+    for exchange in polls:
+        value = seen.value(exchange)
+        if exchange.response is None or exchange.response.status >= 300 or value is None:
+            continue
+        word, state = step.shape.one("status", value), state_of(seen.flow, step, exchange)
+        if state is None:
+            words = ", ".join(seen.flow.states)
+            message = "the job is in a state that the document does not have"
+            found.append(
+                seen.grade("job_lifecycle", message, sources=[source], expected=f"one of {words}", observed=show(word))
+            )
+            continue
+        if _RANK[state] < _RANK[highest]:
+            message = f"the job went back from {highest} to {state}"
+            found.append(seen.grade("job_lifecycle", message, sources=[source], observed=show(word)))
+        highest = max(highest, state, key=_RANK.__getitem__)
+        if state in ("queued", "running") and step.shape.outputs(value):
+            outputs = next(iter(step.shape.with_role("outputs")), None)
+            message = f"the job has outputs while it is {state}"
+            found.append(seen.grade("job_lifecycle", message, sources=[outputs.source if outputs else None]))
+    return _once(found)
+
+
+def job_completes(seen: Evidence) -> Findings:
+    """An accepted job ends with its outputs."""
+    if not seen.expects_acceptance or not _accepted(seen) or seen.call.outcome is Outcome.REJECTED:
+        return None
+    if seen.call.outcome is Outcome.COMPLETED:
+        return []
+    if seen.call.outcome is Outcome.UNKNOWN:
+        return [seen.unknown("job_completes", seen.call.reason)]
+    return [seen.grade("job_completes", f"the job did not deliver: {seen.call.reason}", expected="completed", observed=seen.call.reason)]
+
+
+def url_origin(seen: Evidence) -> Findings:
+    """Links to the API stay on the origin in use: a client that follows them takes its key along."""
+    applies, found = False, []
+    for exchange, step, answer in _api(seen):
+        if answer.status >= 300:
+            continue
+        value = seen.value(exchange)
+        for field in step.shape.fields:
+            if not field.role.startswith("link_"):
+                continue
+            link = step.shape.one(field.role, value)
+            if not isinstance(link, str):
+                continue
+            applies = True
+            if origin(link) == origin(seen.route.base_url):
+                continue
+            finding = seen.grade(
+                "url_origin",
+                f"{'.'.join(field.path)} leads to another origin",
+                expected=show_origin(seen.route.base_url),
+                observed=show_origin(link) or show(link),
+            )
+            foreign = field.detail.get("foreign")
+            if foreign and origin(link) == origin(foreign):
+                message = f"{finding.message}, as the document's own example does: a key sent there is disclosed"
+                finding = Finding("url_origin", Verdict.WARN, seen.case.id, message, None, finding.expected, finding.observed, field.source)
+            found.append(finding)
+    return _once(found) if applies else None
+
+
+def transport(seen: Evidence) -> Findings:
+    """Every request is answered."""
+    found = []
+    for exchange in seen.call.exchanges:
+        reply = exchange.reply
+        if not isinstance(reply, Failure) or exchange.step == "asset":
+            continue
+        message = f"the {exchange.step} got no answer ({reply.kind}): {reply.message}"
+        if exchange.step == "submit":
+            found.append(seen.unknown("transport", message, reply.kind))
+        else:
+            found.append(Finding("transport", Verdict.WARN, seen.case.id, message, None, "an answer", reply.kind))
+    return _once(found)
+
+
+def limits(seen: Evidence) -> Findings:
+    """No answer breaks a bound of size, headers or encoding."""
+    return _once([
+        seen.grade("limits", f"the answer to the {exchange.step} broke a limit: {exchange.reply.message}")
+        for exchange in seen.call.exchanges
+        if isinstance(exchange.reply, Failure) and exchange.reply.kind == "limit"
+    ])  # fmt: skip
+
+
+def credentials_accepted(seen: Evidence) -> Findings:
+    """The key is accepted; otherwise nothing can be said about anything else."""
+    refused = [e.response.status for e, _ in seen.steps if e.response is not None and e.response.status in KEY_REFUSED]
+    if refused:
+        return [seen.unknown("credentials_accepted", f"the key or the account was refused with {refused[0]}", str(refused[0]))]
+    return [] if any(e.response is not None for e, _ in seen.steps) else None
+
+
+def _soften(finding: Finding) -> Finding:
+    return replace(finding, verdict=Verdict.WARN)
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings with the same message once: a job that is polled ten times breaks a promise once."""
+    return list({(f.message, f.observed): f for f in reversed(findings)}.values())[::-1]

@@ -1,0 +1,83 @@
+"""Schema violations in words, each with its place in the answer and the place in the spec that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from harness.model import Json
+
+MAX_VIOLATIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule: ``place`` in the answer (``/images/0/url``), ``at`` the place in the spec file."""
+
+    place: str
+    at: str
+    message: str
+    expected: str
+    observed: str
+
+
+def violations(schema: Mapping[str, Any], value: Json) -> Iterator[Violation]:
+    """The rules of a schema that a value breaks, at most ``MAX_VIOLATIONS``.
+
+    Of several alternatives the one that fits best is explained.
+    """
+    for number, error in enumerate(_validator(_Held(schema)).iter_errors(value)):
+        if number >= MAX_VIOLATIONS:
+            return
+        yield from _explain(error)
+
+
+class _Held:
+    """A schema as a cache key: dictionaries have no hash, and this one keeps its schema alive."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and other.schema is self.schema
+
+
+@lru_cache(maxsize=256)
+def _validator(held: _Held) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(held.schema)
+
+
+def _explain(error: Any) -> Iterator[Violation]:
+    if error.validator in ("anyOf", "oneOf") and error.context:
+        best: dict[int, list[Any]] = {}
+        for inner in error.context:
+            best.setdefault(inner.schema_path[0], []).append(inner)
+        # A wrong constant means that another alternative was meant; fewest and deepest errors come nearest.
+        closest = min(best.values(), key=lambda errors: (any(e.validator in ("const", "enum") for e in errors), len(errors)))
+        for inner in closest:
+            yield from _explain(inner)
+        return
+    place = "".join(f"/{part}" for part in error.absolute_path) or "/"
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    at = str(schema.get("x-at", "#"))
+    if error.validator == "required":
+        for name in error.validator_value:
+            if isinstance(error.instance, dict) and name not in error.instance:
+                missing = schema.get("properties", {}).get(name, {})
+                where = str(missing.get("x-at", f"{at}/properties/{name}"))
+                yield Violation(f"{place.rstrip('/')}/{name}", where, "a required field is missing", "present", "missing")
+        return
+    rule = f"{error.validator} {_short(error.validator_value)}"
+    yield Violation(place, at, f"breaks {rule}", rule, _short(error.instance))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:99] + "…"

@@ -1,0 +1,335 @@
+"""The command line: parsing and printing only.
+
+Rules
+-----
+* Standard output is for what was asked for; with ``--json`` it is exactly report.json. Everything else is on
+  standard error.
+* An error a user can meet is one line, ``harness: what, where, what to do``, and its exit status; never a traceback.
+* Start-up is lazy: each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from harness.config import Config
+    from harness.engine import Progress
+    from harness.ledger import Ledger
+    from harness.run import Finished, Request
+
+SOURCES = ("replay", "simulate", "live", "record")
+
+
+def main() -> NoReturn:
+    """Run the command line; the process ends with the documented exit status."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _leave("interrupted", 130)
+    except click.UsageError as error:
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _leave(f"{error.format_message()}{where}", 2)
+    except click.ClickException as error:
+        _leave(error.format_message(), 2)
+    except HarnessError as error:
+        _leave(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read us has gone; a second failure while closing would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    from harness.report.text import one_line
+
+    print(f"harness: {one_line(message)}", file=sys.stderr)  # noqa: T201 - the error line
+    sys.exit(status)
+
+
+def _not_built(what: str, instead: str) -> UsageError:
+    return UsageError(f"{what} is not built yet: {instead}")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="image-api-harness", prog_name="harness")
+def cli() -> None:
+    """Conformance and benchmark test harness for hosted image-generation APIs."""
+
+
+@cli.group()
+def specs() -> None:
+    """What the providers document, as data."""
+
+
+@specs.command("list")
+def specs_list() -> None:
+    """List the shipped targets."""
+    from harness.spec import find
+    from harness.spec.show import listing
+
+    listing(find(()))
+
+
+@specs.command("show")
+@click.argument("target")
+def specs_show(target: str) -> None:
+    """Show what a target documents, with the places in its document."""
+    from harness.spec import find
+    from harness.spec.show import show
+
+    for spec in find((target,)):
+        show(spec)
+
+
+@specs.command("lint")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--documents", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Verify places in the documents kept here.")
+def specs_lint(paths: tuple[Path, ...], documents: Path | None) -> int:
+    """Point at every fault of spec files; all shipped ones without a path."""
+    from harness.spec import shipped_targets
+    from harness.spec.lint import lint
+
+    problems = lint(paths or tuple(shipped_targets().values()), documents)
+    for problem in problems:
+        click.echo(str(problem))
+    return 1 if problems else 0
+
+
+@specs.command("diff")
+@click.argument("old")
+@click.argument("new")
+def specs_diff(old: str, new: str) -> None:
+    """Compare two specs."""
+    raise _not_built("specs diff", f"compare {old} and {new} with diff")
+
+
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that check and bench share."""
+    options = (
+        click.argument("targets", nargs=-1),
+        click.option("--replay", "source", flag_value="replay", help="Committed cassettes; no network, no key (the default)."),
+        click.option("--simulate", "source", flag_value="simulate", help="The built-in simulator on loopback; no key."),
+        click.option("--live", "source", flag_value="live", help="The provider itself; the key comes from the environment."),
+        click.option("--record", "source", flag_value="record", help="Like --live, and write the cassette."),
+        click.option("--flow", help="One of the target's flows."),
+        click.option("--base-url", "base_urls", multiple=True, metavar="PROVIDER[:FLOW]=URL", help="Another place for a provider; naming it is trust."),
+        click.option("--tier", type=click.Choice(["one-way", "core", "pairwise"]), help="How much of the contract to cover."),
+        click.option("--no-rejects", is_flag=True, help="Neither rejects nor probes."),
+        click.option("--repeats", is_flag=True, help="Add the paid repetitions."),
+        click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these case ids."),
+        click.option("--max-cases", type=click.IntRange(min=0), help="The first N accept cases of each target."),
+        click.option("--explore", type=click.IntRange(min=0), default=0, help="N further drawn requests per target."),
+        click.option("--max-cost", metavar="USD", help="Budget of the run (1.00 for --live and --record)."),
+        click.option("--concurrency", type=click.IntRange(min=1), default=8, show_default=True, help="Jobs in flight per target."),
+        click.option("--deadline", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True, metavar="S", help="Seconds per job."),
+        click.option("--poll-interval", type=click.FloatRange(min=0, min_open=True), metavar="S", help="A fixed step instead of the adaptive one."),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory (reports/<run-id>)."),
+        click.option("--cassettes", type=click.Path(path_type=Path), metavar="DIR", help="Where cassettes are."),
+        click.option("--resume", is_flag=True, help="Finish the run in --out."),
+        click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else."),
+        click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."),
+        click.option("--quiet", is_flag=True, help="No progress, no summary."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_run_options
+def check(**options: Any) -> int:
+    """Check targets against what their documents promise."""
+    request = _request(options)
+    from harness.spec import find
+
+    finished = _check(find(options["targets"]), request, _config(), options)
+    if options["as_json"]:
+        from harness.report.document import dump
+
+        click.echo(dump(finished.result.document), nl=False)
+    elif not options["quiet"]:
+        _summary(finished)
+    for target, reason in finished.ended.stopped.items():
+        click.echo(f"{target}: stopped: {reason}", err=True)
+    for case_id, job_id in finished.unfinished.items():
+        click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
+    return finished.exit_status
+
+
+def _check(specs: Any, request: Request, settings: Config, options: dict[str, Any]) -> Finished:
+    from harness.report.terminal import Progress as Bar
+    from harness.run import check as run_check
+
+    with Bar(enabled=not options["quiet"]) as bar:
+
+        def moved(progress: Progress, ledger: Ledger) -> None:
+            spent = None if request.source == "simulate" else ledger.billed + ledger.unknown
+            bar.update(progress.done, progress.planned, spent, progress.running)
+
+        return run_check(specs, request, settings, dict(os.environ), moved)
+
+
+def _summary(finished: Finished) -> None:
+    from rich.console import Console
+
+    from harness.report.terminal import summary
+
+    summary(finished.result, Console(), finished.directory / "report.html")
+
+
+def _request(options: dict[str, Any]) -> Request:
+    """The options as a request; what is not built yet is said here."""
+    from decimal import Decimal, InvalidOperation
+
+    from harness.config import base_urls
+    from harness.run import Request
+
+    source = options["source"] or "replay"
+    if source == "replay":
+        raise _not_built("--replay, the default,", "use --simulate")
+    if source == "record":
+        raise _not_built("--record", "use --live, which keeps the whole history")
+    if options["tier"] in ("core", "pairwise"):
+        raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
+    for name in ("repeats", "explore", "resume", "junit", "cassettes"):
+        if options[name]:
+            raise _not_built(f"--{name}", "leave it out")
+    try:
+        cost = None if options["max_cost"] is None else Decimal(options["max_cost"])
+    except InvalidOperation:
+        cost = Decimal(-1)
+    if cost is not None and (not cost.is_finite() or cost < 0):
+        raise UsageError(f"--max-cost {options['max_cost']!r} is not an amount in USD")
+    return Request(
+        source=source,
+        flow=options["flow"],
+        base_urls=base_urls(options["base_urls"]),
+        rejects=not options["no_rejects"],
+        cases=options["cases"],
+        max_cases=options["max_cases"],
+        max_cost=cost,
+        concurrency=options["concurrency"],
+        deadline_seconds=options["deadline"],
+        poll_interval=options["poll_interval"],
+        seed=options["seed"],
+        out=options["out"],
+        command=("harness", *sys.argv[1:]),
+    )
+
+
+def _config() -> Config:
+    from harness.config import load
+
+    return load(Path.cwd())
+
+
+@cli.command()
+@click.argument("targets", nargs=-1)
+@click.option("--flow", help="One of the target's flows.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool) -> None:
+    """Show what would be sent, why, and what it costs; send nothing."""
+    import json
+
+    from harness.history import plan_json
+    from harness.plan.show import show
+    from harness.run import Request, flow_of, plan_of, price_of
+    from harness.spec import find
+
+    settings, request = _config(), Request(source="simulate", flow=flow, seed=seed)
+    plans = [plan_of(spec, flow_of(spec, flow), request, settings) for spec in find(targets)]
+    if as_json:
+        click.echo(json.dumps({"plans": [plan_json(one) for one in plans]}, ensure_ascii=False, indent=2))
+        return
+    for spec, one in zip(find(targets), plans, strict=True):
+        show(one, price_of(spec, settings))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def bench() -> None:
+    """Measure latency and cost."""
+    raise _not_built("bench", "harness check reports the latencies of its accept cases")
+
+
+@cli.command()
+@click.argument("targets", nargs=-1)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free one.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--queue-seconds", type=click.FloatRange(min=0), help="Median time in the queue.")
+@click.option("--inference-seconds", type=click.FloatRange(min=0), help="Median time of an inference.")
+@click.option("--capacity", type=click.IntRange(min=1), help="Jobs that run at once, per provider.")
+@click.option("--fault", "faults", multiple=True, metavar="ID", help="Plant a fault.")
+@click.option("--list-faults", is_flag=True, help="List the faults that can be planted.")
+def simulate(targets: tuple[str, ...], host: str, port: int, faults: tuple[str, ...], *, list_faults: bool, **times: Any) -> None:
+    """Serve simulated providers over HTTP, to develop against without a key."""
+    from dataclasses import replace
+
+    from harness.simulator.server import serve
+    from harness.simulator.settings import Settings
+    from harness.spec import find
+
+    if faults or list_faults:
+        raise _not_built("--fault", "the simulator is healthy for now")
+    chosen = {name: value for name, value in times.items() if value is not None}
+
+    def announce(urls: Any) -> None:
+        for name, url in urls.items():
+            click.echo(f"{name}={url}")
+        sys.stdout.flush()
+
+    serve(find(targets), replace(Settings(), **chosen), host, port, announce)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> int:
+    """Build the reports of a run directory again from its history."""
+    from harness.run import write_reports
+
+    write_reports(run)
+    click.echo(str(run / "report.html"))
+    return 0
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def recheck(run: Path) -> int:
+    """Judge a run directory's history by today's specs and checks; send nothing."""
+    from rich.console import Console
+
+    from harness.report.terminal import summary
+    from harness.run import exit_status, write_reports
+
+    result = write_reports(run, with_todays_specs=True)
+    summary(result, Console(), run / "report.html")
+    return exit_status(result)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def compare(arguments: tuple[str, ...]) -> None:
+    """Compare runs."""
+    raise _not_built("compare", f"open the reports of {' '.join(arguments) or 'the runs'} side by side")
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def cassettes(arguments: tuple[str, ...]) -> None:
+    """List or lint cassettes."""
+    raise _not_built("cassettes", f"there are none yet ({' '.join(arguments) or 'list'})")

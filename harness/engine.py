@@ -1,0 +1,371 @@
+"""Runs many flows on one clock: concurrency, pacing, deadlines, budget, interruption, and the record of it all.
+
+Rules
+-----
+* A case's submit leaves only after its price is reserved and its intent is durable, and leaves once. Tried again is
+  only what never left this machine and what was answered 429, at most ``RETRY_TRIES`` times, before acceptance.
+* Time limits live here: each request has one, each job has a deadline counted from its submit; when it passes, the
+  outcome is ``unknown`` and nothing is claimed about the request.
+* A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
+* A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan.
+* Downloads are flows of their own: they start when a job has completed and do not hold its place.
+* Interruption: no new submits, answers in flight are awaited for a few seconds, unfinished jobs are recorded with
+  their ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.clock import NS, Clock
+from harness.flow import KEY_REFUSED, JobEnd, Route, body_json, download, job, submit_meaning
+from harness.ledger import Ledger
+from harness.model import PAST_DEADLINE, Call, Case, Exchange, Failure, Outcome, Reply, Request, Response, Wait
+from harness.schedule import RETRY_TRIES, Pacer, Schedule, retry_delay
+from harness.transport.wire import SIMULATOR_HEADER, Wire
+
+REQUEST_SECONDS = 60.0
+DOWNLOAD_SECONDS = 60.0
+UNREACHABLE_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run: jobs in flight per target, seconds per job, and the poll schedule."""
+
+    concurrency: int = 8
+    deadline_seconds: float = 300.0
+    schedule: Schedule = field(default_factory=Schedule)
+    confirm: bool = True
+    seed: int = 0
+
+
+class Recorder(Protocol):
+    """Where a run is recorded as it happens."""
+
+    async def intent(self, call: str, case: Case, derived: str | None) -> None:
+        """Record durably that a submit is about to leave."""
+        ...
+
+    def exchange(self, exchange: Exchange) -> None:
+        """Record a request and what came back."""
+        ...
+
+    def call(self, call: Call) -> None:
+        """Record how a call ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One target's share of a run; ``rate`` bounds its submits per second."""
+
+    route: Route
+    wire: Wire
+    cases: Sequence[Case]
+    concurrency: int
+    rate: float | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a person watching wants to know."""
+
+    planned: int = 0
+    done: int = 0
+    running: int = 0
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: whether every planned case was run, and why not, by target."""
+
+    complete: bool
+    stopped: dict[str, str]
+    interrupted: bool
+    simulated: bool
+
+
+class _Stopped(Exception):
+    """A target sends nothing more; the message says why."""
+
+
+class Engine:
+    """One run. ``interrupt`` may be called from a signal handler's callback."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        recorder: Recorder,
+        ledger: Ledger,
+        options: Options,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self.clock, self.recorder, self.ledger = clock, recorder, ledger
+        self.options, self.on_progress = options, on_progress
+        self.progress = Progress()
+        self.stopped: dict[str, str] = {}
+        self._interrupted = asyncio.Event()
+        self._grace_seconds = 0.0
+        self._calls = 0
+        self._open: dict[str, _Call] = {}
+
+    async def run(self, work: Sequence[Work]) -> Ended:
+        """Run every case of every target."""
+        self.progress.planned = sum(len(share.cases) for share in work)
+        tasks = [asyncio.create_task(self._target(share)) for share in work]
+        watch = asyncio.create_task(self._cut_short(tasks))
+        try:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            watch.cancel()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        interrupted = self._interrupted.is_set()
+        complete = not interrupted and not self.stopped and self.progress.done >= self.progress.planned
+        return Ended(complete, dict(self.stopped), interrupted, self.progress.simulated)
+
+    def interrupt(self, seconds: float) -> None:
+        """Send nothing new; leave once the answers in flight are here, or after ``seconds``."""
+        self._grace_seconds = seconds
+        self._interrupted.set()
+
+    def unfinished(self) -> dict[str, str | None]:
+        """The case id and, where known, the job id of every call that has not ended."""
+        return {call.case.id: call.job_id for call in self._open.values()}
+
+    async def _cut_short(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        await self._interrupted.wait()
+        await self.clock.sleep(self._grace_seconds)
+        for task in tasks:
+            task.cancel()
+
+    async def _target(self, work: Work) -> None:
+        """Work through one target's cases, then through the confirmations that they ask for."""
+        waiting = deque((case, None) for case in work.cases)
+        doubtful: deque[tuple[Case, str | None]] = deque()
+        await self._drain(work, waiting, doubtful)
+        if self.options.confirm:
+            await self._drain(work, doubtful, None)
+
+    async def _drain(
+        self, work: Work, waiting: deque[tuple[Case, str | None]], doubtful: deque[tuple[Case, str | None]] | None
+    ) -> None:
+        target = work.route.spec.target
+
+        next_ns = self.clock.now_ns()
+
+        async def worker(downloads: asyncio.TaskGroup) -> None:
+            nonlocal next_ns
+            while waiting and target not in self.stopped and not self._interrupted.is_set():
+                case, derived = waiting.popleft()
+                if work.rate is not None:
+                    start_ns, next_ns = next_ns, max(next_ns, self.clock.now_ns()) + round(NS / work.rate)
+                    await self.clock.sleep((start_ns - self.clock.now_ns()) / NS)
+                try:
+                    await self._case(work, case, derived, downloads, doubtful)
+                except _Stopped as reason:
+                    self.stopped.setdefault(target, str(reason))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(work.concurrency, len(waiting))):
+                group.create_task(worker(group))
+
+    async def _case(
+        self,
+        work: Work,
+        case: Case,
+        derived: str | None,
+        downloads: asyncio.TaskGroup,
+        doubtful: deque[tuple[Case, str | None]] | None,
+    ) -> None:
+        if not await self.ledger.reserve(case.usd):
+            if derived:
+                return
+            raise _Stopped(f"the budget of {self.ledger.limit} USD is spent")
+        if self._interrupted.is_set() or work.route.spec.target in self.stopped:
+            self.ledger.settle(case.usd, "no")
+            return
+        self._calls += 1
+        call = _Call(self, work, case, f"c{self._calls:06d}", derived)
+        self._open[call.id] = call
+        self._moved(running=1)
+        try:
+            await self.recorder.intent(call.id, case, derived)
+            end = await call.job()
+        except asyncio.CancelledError:
+            end = JobEnd(Outcome.UNKNOWN, "unknown" if call.left else "no", call.job_id, "the run was interrupted")
+            self._close(call, end)
+            raise
+        except BaseException:
+            self.ledger.settle(case.usd, "unknown" if call.left else "no")
+            raise
+        if call.server_error and doubtful is not None:
+            doubtful.append((case, "confirmation"))
+        if end.outcome is Outcome.COMPLETED:
+            downloads.create_task(self._finish(call, end))
+        else:
+            self._close(call, end)
+        if call.stop_reason:
+            raise _Stopped(call.stop_reason)
+
+    async def _finish(self, call: _Call, end: JobEnd) -> None:
+        try:
+            await call.downloads(end)
+        finally:
+            self._close(call, end)
+
+    def _close(self, call: _Call, end: JobEnd) -> None:
+        self.ledger.settle(call.case.usd, end.billed)
+        self._open.pop(call.id, None)
+        self.recorder.call(call.ended(end))
+        self._moved(running=-1, done=0 if call.derived else 1)
+
+    def _moved(self, *, running: int = 0, done: int = 0) -> None:
+        self.progress.running += running
+        self.progress.done += done
+        self.on_progress(self.progress)
+
+
+class _Call:
+    """One case on its way: drives its flow and keeps its exchanges until it has ended."""
+
+    def __init__(self, engine: Engine, work: Work, case: Case, call_id: str, derived: str | None) -> None:
+        self.engine, self.route, self.wire = engine, work.route, work.wire
+        self.case, self.id, self.derived = case, call_id, derived
+        self.exchanges: list[Exchange] = []
+        self.stop_reason = ""
+        self.job_id: str | None = None
+        self.server_error = False
+        # A job's own generator: its polls do not depend on which other jobs are in flight.
+        self.rng = random.Random(f"{engine.options.seed}/{case.id}/{derived}")  # noqa: S311 - phases, not secrets
+        self.pacer = Pacer(engine.options.schedule, self.rng)
+
+    @property
+    def left(self) -> bool:
+        """Whether a submit of this call may have left this machine."""
+        return any(
+            e.step == "submit" and not (isinstance(e.reply, Failure) and not e.reply.left) for e in self.exchanges
+        )
+
+    async def job(self) -> JobEnd:
+        """Drive the job's flow to its end or to the deadline."""
+        clock, limit_ns = self.engine.clock, round(self.engine.options.deadline_seconds * NS)
+        flow = job(self.route, self.case.body)
+        ask = next(flow)
+        reply: Reply | None
+        deadline, accepted = clock.now_ns() + limit_ns, clock.now_ns()
+        try:
+            while True:
+                if isinstance(ask, Wait):
+                    delay = self.pacer.delay(ask, (clock.now_ns() - accepted) / NS)
+                    left = (deadline - clock.now_ns()) / NS
+                    if delay >= left:
+                        await clock.sleep(left)
+                        return self._expired()
+                    await clock.sleep(delay)
+                    reply = None
+                elif ask.step == "submit":
+                    reply = await self._submit(ask)
+                    accepted = clock.now_ns()
+                    deadline = self.exchanges[-1].sent_ns + limit_ns
+                    self._learn(reply)
+                else:
+                    reply = await self._send(ask, min(REQUEST_SECONDS, (deadline - clock.now_ns()) / NS))
+                    self._heed(reply)
+                ask = flow.send(reply)
+        except StopIteration as end:
+            finished: JobEnd = end.value
+            return finished
+
+    def _expired(self) -> JobEnd:
+        seconds = self.engine.options.deadline_seconds
+        return JobEnd(Outcome.UNKNOWN, "unknown", self.job_id, f"{PAST_DEADLINE} {seconds:g} s")
+
+    async def _submit(self, request: Request) -> Reply:
+        """Send the submit; again only while it is certain that nobody took it."""
+        engine = self.engine
+        synchronous = self.route.synchronous(self.case.body)
+        seconds = engine.options.deadline_seconds if synchronous else REQUEST_SECONDS
+        for attempt in range(1, RETRY_TRIES + 1):
+            reply = await self._send(request, seconds, attempt=attempt)
+            last = attempt == (UNREACHABLE_TRIES if isinstance(reply, Failure) else RETRY_TRIES)
+            if submit_meaning(reply) != "again" or last:
+                break
+            after = reply.headers.get("retry-after") if isinstance(reply, Response) else None
+            await engine.clock.sleep(retry_delay(attempt, after, self.rng))
+        if isinstance(reply, Failure) and not reply.left:
+            self.stop_reason = f"{self.route.base_url} cannot be reached: {reply.message}"
+        self.server_error = isinstance(reply, Response) and reply.status >= 500
+        self._heed(reply)
+        return reply
+
+    def _heed(self, reply: Reply) -> None:
+        if isinstance(reply, Response) and reply.status in KEY_REFUSED:
+            self.stop_reason = f"{self.route.base_url} refused the key or the account with {reply.status}"
+
+    def _learn(self, reply: Reply) -> None:
+        """Keep the job's id as soon as it is known, so that an interruption can name it."""
+        if isinstance(reply, Response) and reply.status < 300:
+            found = self.route.flow.submit.shape.one("job_id", body_json(reply))
+            self.job_id = str(found) if isinstance(found, (str, int)) else None
+
+    async def _send(self, request: Request, seconds: float, *, attempt: int = 1) -> Reply:
+        engine = self.engine
+        intended = engine.clock.now_ns()
+        sent = await self.wire.send(request, seconds=max(0.001, seconds))
+        if isinstance(sent.reply, Response) and SIMULATOR_HEADER in sent.reply.headers:
+            engine.progress.simulated = True
+        exchange = Exchange(
+            call=self.id,
+            case_id=self.case.id,
+            step=request.step,
+            attempt=attempt,
+            method=request.method,
+            url=request.url,
+            request_headers=sent.headers,
+            request_body=request.body,
+            reply=sent.reply,
+            intended_ns=intended,
+            sent_ns=sent.sent_ns,
+            first_byte_ns=sent.first_byte_ns,
+            received_ns=sent.received_ns,
+        )
+        engine.recorder.exchange(exchange)
+        self.exchanges.append(exchange)
+        return sent.reply
+
+    async def downloads(self, end: JobEnd) -> None:
+        """Fetch the files of a completed job, all at once."""
+        urls = dict.fromkeys(o.url for o in end.outputs if o.url and o.url.startswith(("http://", "https://")))
+        await asyncio.gather(*(self._download(url) for url in urls))
+
+    async def _download(self, url: str) -> None:
+        flow = download(url)
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(await self._send(request, DOWNLOAD_SECONDS))
+        except StopIteration:
+            return
+
+    def ended(self, end: JobEnd) -> Call:
+        """The call as a value."""
+        return Call(
+            id=self.id,
+            case=self.case,
+            exchanges=tuple(self.exchanges),
+            outcome=end.outcome,
+            job_id=end.job_id or self.job_id,
+            billed=end.billed,
+            images=self.case.images,
+            reason=end.reason,
+            derived=self.derived,
+        )

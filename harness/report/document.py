@@ -1,0 +1,232 @@
+"""report.json: everything a run found out, computed from its history.
+
+Rules
+-----
+* The document is a function of the history and the specs; nothing in it was remembered from the run itself.
+* Key order is fixed; numbers are seconds, USD and shares; its schema is ``report.schema.json``.
+* A finding carries one request that shows it, as a curl command with the key as ``$VARIABLE``.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from harness.checks import judge
+from harness.flow import Route
+from harness.history import History
+from harness.metrics.cost import Cost, cost
+from harness.metrics.coverage import coverage
+from harness.metrics.phases import PHASES, not_separable, phases
+from harness.metrics.quantiles import quantile
+from harness.model import Call, Finding, Judged, Json, Outcome, Plan, Verdict, worst
+from harness.report.results import RunResult, Sample, TargetResult
+from harness.spec import Spec
+from harness.urls import show_origin, without_query
+
+SCHEMA_VERSION = 1
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+CURL_BODY = 2000
+
+
+def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
+    """The result of a run; ``specs`` are the contracts to judge it by, by target."""
+    header = history.header
+    targets = tuple(_target(history, plan, specs[plan.target]) for plan in history.plans)
+    footer: Mapping[str, Any] = history.footer or {}
+    total = cost(history.calls)
+    complete = bool(footer.get("complete")) and not history.torn
+    verdict = worst([Verdict(target.summary["verdict"]) for target in targets])
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "id": header["run_id"],
+            "started_at": header["started_at"],
+            "finished_at": footer.get("finished_at", header["started_at"]),
+            "complete": complete,
+            "mode": "simulate" if footer.get("simulated") else header["mode"],
+            "recorded_from": header.get("recorded_from"),
+            "recorded_at": header.get("recorded_at"),
+            "harness_version": header["harness_version"],
+            "seed": header["seed"],
+            "command": header["command"],
+            "audit": footer.get("audit") or _no_audit(),
+        },
+        "totals": {
+            "verdict": verdict.value,
+            "paid_requests": total.paid_requests,
+            "unknown_charge": total.unknown_charge,
+            "images": total.images,
+            "usd": _usd(total.usd),
+            "usd_max": _usd(total.usd_max),
+            "requests": sum(len(call.exchanges) for call in history.calls),
+        },
+        "targets": {target.spec.target: target.summary for target in targets},
+    }
+    return RunResult(document, targets)
+
+
+def dump(document: Mapping[str, Json]) -> str:
+    """The text of report.json."""
+    return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _no_audit() -> Json:
+    return {"valid": True, "reasons": [], "loop_lag_p99_s": None, "start_lag_p99_s": None, "cpu_share": None}
+
+
+def _usd(amount: Decimal) -> float:
+    return round(float(amount), 6)
+
+
+def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
+    options = history.header["targets"][plan.target]
+    route = Route(spec, spec.flows[plan.flow], options["base_url"])
+    calls = history.of(plan.target)
+    judged = judge(route, plan, calls)
+    spent = cost(calls)
+    samples, hidden = _samples(route, judged)
+    findings = [finding for one in judged for finding in one.findings if finding.verdict is not Verdict.PASS]
+    verdict = worst([one.verdict for one in judged])
+    if verdict is Verdict.WARN:
+        verdict = Verdict.PASS
+    by_id = {one.case.id: one for one in judged}
+    ran = [one for one in judged if one.call is not None]
+    summary: dict[str, Json] = {
+        "spec_sha256": spec.sha256,
+        "flow": plan.flow,
+        "origin": show_origin(options["base_url"]),
+        "verdict": verdict.value,
+        "coverage": coverage(plan, calls),
+        "cases": {
+            "planned": len(plan.cases),
+            "run": len(ran),
+            "pass": sum(one.verdict is Verdict.PASS for one in ran),
+            "fail": sum(one.verdict is Verdict.FAIL for one in ran),
+            "warn": sum(one.verdict is Verdict.WARN for one in ran),
+            "unknown": sum(one.verdict is Verdict.UNKNOWN for one in ran),
+        },
+        "findings": [_finding(finding, by_id[finding.case_id], route) for finding in findings],
+        "polling": _polling(history, route, calls),
+        "latency": {
+            phase: {"not_separable": hidden[phase]} if phase in hidden else _distribution(samples.get(phase, ()))
+            for phase in PHASES
+        },
+        "cost": _cost(spent, options["price_source"]),
+    }
+    price = Decimal(options["usd_per_image"])
+    return TargetResult(spec, route.flow, plan, judged, samples, hidden, price, summary)
+
+
+def _cost(spent: Cost, source: str) -> Json:
+    each = spent.usd / spent.images_delivered if spent.images_delivered else None
+    return {
+        "paid_requests": spent.paid_requests,
+        "images": spent.images,
+        "usd": _usd(spent.usd),
+        "usd_per_image": None if each is None else _usd(each),
+        "price_source": source,
+    }
+
+
+def _polling(history: History, route: Route, calls: Sequence[Call]) -> Json:
+    if route.flow.status is None or route.flow.body:
+        return None
+    polls = [len(call.of("status")) for call in calls if call.of("status")]
+    return {
+        "schedule": history.header["schedule"],
+        "polls_per_job": round(sum(polls) / len(polls), 3) if polls else 0.0,
+    }
+
+
+def _samples(route: Route, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple[Sample, ...]], Mapping[str, str]]:
+    """Durations of the accept cases by phase; a job that failed or was cut off counts as infinite ``total``."""
+    found: dict[str, list[Sample]] = {phase: [] for phase in PHASES}
+    hidden = dict(not_separable(route.flow))
+    for one in judged:
+        call = one.call
+        if call is None or one.case.fault is not None or not _was_accepted(call):
+            continue
+        for phase, bounds in phases(route, call).items():
+            if bounds is not None:
+                found[phase].append(Sample(one.case.id, *bounds))
+        if call.outcome is not Outcome.COMPLETED:
+            found["total"].append(Sample(one.case.id, float("inf"), float("inf")))
+    if not hidden.get("queue") and not found["queue"] and found["total"]:
+        reason = "no poll fell between queue and completion: the step is too coarse for these jobs"
+        hidden |= dict.fromkeys(("queue", "inference"), reason)
+    return {phase: tuple(sample) for phase, sample in found.items()}, hidden
+
+
+def _was_accepted(call: Call) -> bool:
+    submits = call.of("submit")
+    return bool(submits) and submits[-1].response is not None and submits[-1].response.status < 300 and call.outcome is not Outcome.REJECTED
+
+
+def _distribution(samples: Sequence[Sample]) -> Json:
+    ordered = sorted(sample.midpoint for sample in samples)
+    censored = sum(value == float("inf") for value in ordered)
+    mean = round(sum(ordered) / len(ordered), 9) if ordered and not censored else None
+    polled = any(sample.low != sample.high for sample in samples)
+    return {
+        "unit": "s",
+        "n": len(ordered),
+        "censored": censored,
+        "mean": mean,
+        "method": "midpoint" if polled else "exact",
+        **{name: _quantile(ordered, q) for name, q in QUANTILES.items()},
+    }
+
+
+def _quantile(ordered: Sequence[float], q: float) -> Json:
+    found = quantile(ordered, q)
+    return {
+        name: None if value is None else round(value, 9)
+        for name, value in (("value", found.value), ("low", found.low), ("high", found.high))
+    }
+
+
+def _finding(finding: Finding, one: Judged, route: Route) -> Json:
+    source = finding.source
+    return {
+        "check": finding.check,
+        "verdict": finding.verdict.value,
+        "parameter": finding.parameter,
+        "case_id": finding.case_id,
+        "expected": finding.expected,
+        "observed": finding.observed,
+        "message": finding.message,
+        "source": None
+        if source is None
+        else {"document": source.document, "where": source.where, "states": source.states},
+        "request": curl(route, one),
+    }
+
+
+def curl(route: Route, one: Judged) -> str:
+    """The request of a case as a command for a shell, the key as a variable."""
+    request = route.submit(one.case.body)
+    credential = route.spec.credential
+    # Double quotes, so that the shell puts the key in; nothing else stands in them.
+    header = f'"{credential.header}: {credential.scheme} ${credential.env}"'.replace(":  ", ": ")
+    body = (request.body or b"").decode()
+    if len(body) > CURL_BODY:
+        body = json.dumps(_shortened(one.case.body), ensure_ascii=False)
+    return (
+        f"curl --request {request.method} {shlex.quote(without_query(request.url))} --header {header} "
+        f"--header 'Content-Type: application/json' --data {shlex.quote(body)}"
+    )
+
+
+def _shortened(value: Json) -> Json:
+    """A value whose long strings are cut, so that a command stays readable."""
+    if isinstance(value, str) and len(value) > 300:
+        return value[:300] + "…"
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _shortened(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,92 @@
+"""Whether a simulated endpoint accepts a request body: the document's input schema, strictly, and its doubts.
+
+Rules
+-----
+* The body is judged by JSON Schema 2020-12 as the document states it. Unknown fields pass unless the schema closes.
+* Where the documents contradict themselves or are silent about a body (``contested``), the faults in the parameters
+  that the doubt is about are forgiven, and no others.
+* Texts are bounded: a body of megabytes does not come back in the message about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from harness.model import Json
+from harness.spec.contract import AT, Spec
+
+LONGEST_MESSAGE = 300
+MOST_FAULTS = 10
+_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a body: the path to it (empty for the body itself) and a text for a person."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    @property
+    def parameter(self) -> str | None:
+        """The parameter at fault, or None for the whole body."""
+        return str(self.path[0]) if self.path else None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a body is not accepted; there is at least one fault."""
+
+    faults: tuple[Fault, ...]
+
+
+class Verdicts:
+    """The judge of one endpoint's request bodies."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._validator = Draft202012Validator(_unmarked(spec.input_schema))
+        self._doubts = tuple((a, frozenset(_names(a.contested))) for a in spec.ambiguities if a.contested is not None)
+
+    def refusal(self, body: Json) -> Refusal | None:
+        """The refusal of a body, or None where it is accepted."""
+        faults = [_fault(error) for error in self._validator.iter_errors(body)]
+        if faults and isinstance(body, dict):
+            doubtful = {name for doubt, names in self._doubts if doubt.contests(body) for name in names}
+            faults = [fault for fault in faults if fault.parameter not in doubtful]
+        return Refusal(tuple(faults[:MOST_FAULTS])) if faults else None
+
+
+def _fault(error: Any) -> Fault:
+    path = tuple(error.absolute_path)
+    if error.validator == "required":
+        # The validator reports the object that lacks the name; a provider names what is missing.
+        missing = next(name for name in error.validator_value if error.message.startswith(repr(name)))
+        path = (*path, missing)
+    name = ".".join(map(str, path))
+    message = error.message if len(error.message) <= LONGEST_MESSAGE else error.message[:LONGEST_MESSAGE] + "…"
+    return Fault(path, f"{name}: {message}" if name else message)
+
+
+def _unmarked(schema: Any, *, names: bool = False) -> Any:
+    """A schema without the places that the loader marked where names stand: there they would read as parameters."""
+    if isinstance(schema, list):
+        return [_unmarked(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _unmarked(item, names=key in _MAPS) for key, item in schema.items() if not (names and key == AT)}
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The parameters that a schema of bodies speaks of."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        yield from schema.get("required", ())
+        for key in ("not", "if", "then", "else"):
+            yield from _names(schema.get(key))
+        for key in ("allOf", "anyOf", "oneOf"):
+            for part in schema.get(key, ()):
+                yield from _names(part)
