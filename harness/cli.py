@@ -53,9 +53,9 @@ def main() -> NoReturn:
 
 
 def _leave(message: str, status: int) -> NoReturn:
-    from harness.report.text import one_line
+    from harness.report.text import visible
 
-    print(f"harness: {one_line(message)}", file=sys.stderr)  # noqa: T201 - the error line
+    print(f"harness: {visible(message)}", file=sys.stderr)  # noqa: T201 - the error line
     sys.exit(status)
 
 
@@ -96,7 +96,11 @@ def specs_show(target: str) -> None:
 
 @specs.command("lint")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--documents", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Verify places in the documents kept here.")
+@click.option(
+    "--documents",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Verify places in the documents kept here.",
+)
 def specs_lint(paths: tuple[Path, ...], documents: Path | None) -> int:
     """Point at every fault of spec files; all shipped ones without a path."""
     from harness.spec import shipped_targets
@@ -120,22 +124,48 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that check and bench share."""
     options = (
         click.argument("targets", nargs=-1),
-        click.option("--replay", "source", flag_value="replay", help="Committed cassettes; no network, no key (the default)."),
+        click.option(
+            "--replay", "source", flag_value="replay", help="Committed cassettes; no network, no key (the default)."
+        ),
         click.option("--simulate", "source", flag_value="simulate", help="The built-in simulator on loopback; no key."),
-        click.option("--live", "source", flag_value="live", help="The provider itself; the key comes from the environment."),
+        click.option(
+            "--live", "source", flag_value="live", help="The provider itself; the key comes from the environment."
+        ),
         click.option("--record", "source", flag_value="record", help="Like --live, and write the cassette."),
         click.option("--flow", help="One of the target's flows."),
-        click.option("--base-url", "base_urls", multiple=True, metavar="PROVIDER[:FLOW]=URL", help="Another place for a provider; naming it is trust."),
-        click.option("--tier", type=click.Choice(["one-way", "core", "pairwise"]), help="How much of the contract to cover."),
+        click.option(
+            "--base-url",
+            "base_urls",
+            multiple=True,
+            metavar="PROVIDER[:FLOW]=URL",
+            help="Another place for a provider; naming it is trust.",
+        ),
+        click.option(
+            "--tier", type=click.Choice(["one-way", "core", "pairwise"]), help="How much of the contract to cover."
+        ),
         click.option("--no-rejects", is_flag=True, help="Neither rejects nor probes."),
         click.option("--repeats", is_flag=True, help="Add the paid repetitions."),
         click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these case ids."),
         click.option("--max-cases", type=click.IntRange(min=0), help="The first N accept cases of each target."),
         click.option("--explore", type=click.IntRange(min=0), default=0, help="N further drawn requests per target."),
         click.option("--max-cost", metavar="USD", help="Budget of the run (1.00 for --live and --record)."),
-        click.option("--concurrency", type=click.IntRange(min=1), default=8, show_default=True, help="Jobs in flight per target."),
-        click.option("--deadline", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True, metavar="S", help="Seconds per job."),
-        click.option("--poll-interval", type=click.FloatRange(min=0, min_open=True), metavar="S", help="A fixed step instead of the adaptive one."),
+        click.option(
+            "--concurrency", type=click.IntRange(min=1), default=8, show_default=True, help="Jobs in flight per target."
+        ),
+        click.option(
+            "--deadline",
+            type=click.FloatRange(min=0, min_open=True),
+            default=300.0,
+            show_default=True,
+            metavar="S",
+            help="Seconds per job.",
+        ),
+        click.option(
+            "--poll-interval",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="S",
+            help="A fixed step instead of the adaptive one.",
+        ),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory (reports/<run-id>)."),
         click.option("--cassettes", type=click.Path(path_type=Path), metavar="DIR", help="Where cassettes are."),
@@ -276,7 +306,9 @@ def bench() -> None:
 @click.option("--capacity", type=click.IntRange(min=1), help="Jobs that run at once, per provider.")
 @click.option("--fault", "faults", multiple=True, metavar="ID", help="Plant a fault.")
 @click.option("--list-faults", is_flag=True, help="List the faults that can be planted.")
-def simulate(targets: tuple[str, ...], host: str, port: int, faults: tuple[str, ...], *, list_faults: bool, **times: Any) -> None:
+def simulate(
+    targets: tuple[str, ...], host: str, port: int, faults: tuple[str, ...], *, list_faults: bool, **times: Any
+) -> None:
     """Serve simulated providers over HTTP, to develop against without a key."""
     from dataclasses import replace
 

@@ -54,7 +54,7 @@ def load(directory: Path) -> Config:
     Raises:
         UsageError: a file cannot be read, or holds a name or value that is not known.
     """
-    for name, table in (("harness.toml", ()), ("pyproject.toml", ("tool", "harness"))):
+    for name in ("harness.toml", "pyproject.toml"):
         path = directory / name
         try:
             text = path.read_bytes().decode()
@@ -66,11 +66,8 @@ def load(directory: Path) -> Config:
             value: Any = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path}: not TOML: {error}") from None
-        if name == "harness.toml":
-            # The same text may stand in either file.
-            table = ("tool", "harness") if "tool" in value else ()
-        for part in table:
-            value = value.get(part, {}) if isinstance(value, dict) else {}
+        if name == "pyproject.toml" or "tool" in value:  # the same text may stand in either file
+            value = value.get("tool", {}).get("harness", {})
         if value:
             return _Reader(path).config(value)
     return Config()
@@ -152,7 +149,9 @@ class _Reader:
 
     def decimal(self, value: Any, where: str) -> Decimal:
         try:
-            amount = Decimal(str(value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+            amount = (
+                Decimal(str(value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+            )
         except InvalidOperation:
             amount = None
         if amount is None or not amount.is_finite() or amount < 0:

@@ -149,7 +149,7 @@ class Engine:
 
     async def _target(self, work: Work) -> None:
         """Work through one target's cases, then through the confirmations that they ask for."""
-        waiting = deque((case, None) for case in work.cases)
+        waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases)
         doubtful: deque[tuple[Case, str | None]] = deque()
         await self._drain(work, waiting, doubtful)
         if self.options.confirm:

@@ -127,8 +127,11 @@ class Route:
 
     @property
     def origins(self) -> frozenset[Origin]:
-        """Where the API may be spoken to, with its key: the base URL's origin, and the documented servers where the
-        document requires following a URL and no other base URL replaces them."""
+        """Where the API may be spoken to, with its key.
+
+        That is the base URL's origin; and the documented servers, where the document requires following a URL and no
+        other base URL replaces them.
+        """
         base, documented = origin(self.base_url), frozenset(map(origin, self.spec.servers))
         follows = any(step.follow for step in self.flow.steps().values())
         return documented if follows and base in documented else frozenset({base})
@@ -152,7 +155,7 @@ def job(route: Route, body: Mapping[str, Json]) -> JobFlow:
     job_id = str(found) if isinstance(found, (str, int)) else None
     if submitted is None:
         return JobEnd(Outcome.UNKNOWN, "unknown", None, "the submit was accepted, its answer is not JSON")
-    if flow.status is None or _state(flow, flow.submit, submitted) == "completed" and not flow.result:
+    if flow.status is None or (_state(flow, flow.submit, submitted) == "completed" and not flow.result):
         return _delivered(flow, flow.submit, submitted, job_id)
     return (yield from _poll(route, submitted, job_id))
 

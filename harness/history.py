@@ -230,7 +230,13 @@ def intent_row(call: str, case: Case, derived: str | None) -> Row:
 def exchange_row(exchange: Exchange) -> Row:
     """One request and what came back."""
     reply = exchange.reply
-    failed = isinstance(reply, Failure)
+    error: Json = None
+    response: dict[str, Any]
+    if isinstance(reply, Failure):
+        error = {"kind": reply.kind, "message": reply.message, "left": reply.left}
+        response = {"headers": {}, "body": reply.partial or None}
+    else:
+        response = {"headers": dict(reply.headers), "body": reply.body}
     return {
         "type": "exchange",
         "call": exchange.call,
@@ -239,16 +245,14 @@ def exchange_row(exchange: Exchange) -> Row:
         "attempt": exchange.attempt,
         "method": exchange.method,
         "url": exchange.url,
-        "status": None if failed else reply.status,
-        "error": {"kind": reply.kind, "message": reply.message, "left": reply.left} if failed else None,
+        "status": reply.status if isinstance(reply, Response) else None,
+        "error": error,
         "intended_ns": exchange.intended_ns,
         "sent_ns": exchange.sent_ns,
         "first_byte_ns": exchange.first_byte_ns,
         "received_ns": exchange.received_ns,
         "request": {"headers": dict(exchange.request_headers), "body": exchange.request_body},
-        "response": {"headers": {}, "body": reply.partial or None}
-        if failed
-        else {"headers": dict(reply.headers), "body": reply.body},
+        "response": response,
     }
 
 

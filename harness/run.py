@@ -132,7 +132,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
 
     if request.source == "live" and _wants_images(spec) and not assets_for(spec, settings.assets):
         raise UsageError(
-            f"{spec.target} needs input images and its document shows none: add assets = [\"https://…\"] to harness.toml"
+            f'{spec.target} needs input images and its document shows none: add assets = ["https://…"] to harness.toml'
         )
     whole = plan.build(
         spec,
@@ -369,8 +369,8 @@ def _provider(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
     if request.source != "simulate":
         yield request
         return
-    from harness.simulator.settings import Settings
     from harness.simulator.server import spawned
+    from harness.simulator.settings import Settings
 
     with spawned([spec.path for spec in specs], Settings.quick(request.seed)) as urls:
         found: dict[tuple[str, str | None], str] = {}
@@ -434,7 +434,9 @@ async def _run(
     loop.add_signal_handler(signal.SIGINT, stop, signal.SIGINT, SIGINT_SECONDS)
     loop.add_signal_handler(signal.SIGTERM, stop, signal.SIGTERM, SIGTERM_SECONDS)
     try:
-        ended = await engine.run([Work(t.route, replace(wire, key=t.key), t.plan.cases, t.concurrency, t.rate) for t in targets])
+        ended = await engine.run(
+            [Work(t.route, replace(wire, key=t.key), t.plan.cases, t.concurrency, t.rate) for t in targets]
+        )
     finally:
         sampling.cancel()
         with suppress(asyncio.CancelledError):

@@ -91,7 +91,9 @@ def _with_stalled(judged: Sequence[Judged]) -> tuple[Judged, ...]:
 
 def _stalled(one: Judged, jobs: int) -> Judged:
     findings = tuple(
-        replace(f, verdict=Verdict.FAIL, message=f"{f.message}, nor was any of {jobs} jobs") if f.check == "job_completes" else f
+        replace(f, verdict=Verdict.FAIL, message=f"{f.message}, nor was any of {jobs} jobs")
+        if f.check == "job_completes"
+        else f
         for f in one.findings
     )
     checks = {**one.checks, "job_completes": Verdict.FAIL}

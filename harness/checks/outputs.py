@@ -10,15 +10,17 @@ import io
 import re
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from harness.checks.evidence import Evidence, File, show
-from harness.model import Finding
+from harness.model import Failure, Finding, Reply, Response
 
 Findings = list[Finding] | None
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
 MAX_PIXELS = 64 * 1024 * 1024
 RATIO_TOLERANCE = 0.03
+NETWORK = ("dns", "refused", "timeout", "connect_timeout", "reset")
+"""Failures that say nothing about the file: the network's, not the provider's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,20 @@ def image_count(seen: Evidence) -> Findings:
         message = "the answer holds another number of images than was asked for"
         return [
             seen.grade(
-                "image_count", message, sources=sources, about=about, parameter=name, expected=str(asked), observed=str(len(seen.outputs))
+                "image_count",
+                message,
+                sources=sources,
+                about=about,
+                parameter=name,
+                expected=str(asked),
+                observed=str(len(seen.outputs)),
             )
         ]
     addresses = [output.url or output.base64 for output in seen.outputs]
     if len(set(addresses)) < len(addresses):
-        return [seen.grade("image_count", "the same image is delivered twice", sources=sources, about=about, parameter=name)]
+        return [
+            seen.grade("image_count", "the same image is delivered twice", sources=sources, about=about, parameter=name)
+        ]
     return []
 
 
@@ -96,16 +106,20 @@ def image_download(seen: Evidence) -> Findings:
     for number, file in enumerate(linked):
         if file.data is not None:
             continue
-        asset = seen.asset(file.output.url or "")
+        message, asset = f"image {number + 1} cannot be fetched", seen.asset(file.output.url or "")
+        if asset is not None and isinstance(asset.reply, Failure) and asset.reply.kind in NETWORK:
+            found.append(seen.unknown("image_download", message, asset.reply.kind))
+            continue
         field = seen.field("output_url")
+        # The example of an output may show an empty address; any other address is a promise.
         about = [str(field.schema["x-at"])] if field and not file.output.url else []
-        observed = "not tried" if asset is None else str(asset.response.status) if asset.response else asset.reply.kind  # type: ignore[union-attr]
-        message = f"image {number + 1} cannot be fetched"
-        if asset is not None and asset.response is None and asset.reply.kind in ("dns", "refused", "timeout", "connect_timeout", "reset"):  # type: ignore[union-attr]
-            found.append(seen.unknown("image_download", message, observed))
-        else:
-            found.append(seen.grade("image_download", message, about=about, expected="200", observed=observed))
+        observed = "not tried" if asset is None else _came(asset.reply)
+        found.append(seen.grade("image_download", message, about=about, expected="200", observed=observed))
     return found
+
+
+def _came(reply: Reply) -> str:
+    return str(reply.status) if isinstance(reply, Response) else reply.kind
 
 
 def image_decodes(seen: Evidence) -> Findings:
@@ -136,12 +150,24 @@ def image_format(seen: Evidence) -> Findings:
         if isinstance(asked, str) and parameter and image.format != asked.lower():
             message = f"image {number + 1} is {image.format}, not the asked format"
             found.append(
-                seen.grade("image_format", message, sources=[parameter.source], about=[parameter.at], parameter=parameter.name, expected=asked, observed=str(image.format))
+                seen.grade(
+                    "image_format",
+                    message,
+                    sources=[parameter.source],
+                    about=[parameter.at],
+                    parameter=parameter.name,
+                    expected=asked,
+                    observed=str(image.format),
+                )
             )
         for declared, source in ((file.output.media_type, field.source if field else None), (file.media_type, None)):
             if declared and declared.startswith("image/") and declared != f"image/{image.format}":
                 message = f"image {number + 1} is {image.format} and declared as {show(declared, 40)}"
-                found.append(seen.grade("image_format", message, sources=[source], expected=f"image/{image.format}", observed=declared))
+                found.append(
+                    seen.grade(
+                        "image_format", message, sources=[source], expected=f"image/{image.format}", observed=declared
+                    )
+                )
     return found
 
 
@@ -173,7 +199,13 @@ def image_dimensions(seen: Evidence) -> Findings:
             width = seen.field("output_width")
             message = f"image {number + 1} is declared with another size"
             found.append(
-                seen.grade("image_dimensions", message, sources=[width.source if width else None], expected=f"{declared[0]} x {declared[1]}", observed=f"{image.width} x {image.height}")
+                seen.grade(
+                    "image_dimensions",
+                    message,
+                    sources=[width.source if width else None],
+                    expected=f"{declared[0]} x {declared[1]}",
+                    observed=f"{image.width} x {image.height}",
+                )
             )
     return found
 
@@ -217,12 +249,14 @@ def seed_echo(seen: Evidence) -> Findings:
         return None  # whether it may be missing is the schema's business
     sent = seen.case.body.get(parameter.name)
     random = parameter.detail.get("random")
-    facts = {"sources": [field.source], "about": [str(field.schema["x-at"])], "parameter": parameter.name}
+    grade = partial(
+        seen.grade, "seed_echo", sources=[field.source], about=[str(field.schema["x-at"])], parameter=parameter.name
+    )
     if isinstance(echoed, bool) or not isinstance(echoed, int):
-        return [seen.grade("seed_echo", "the seed in the answer is no integer", observed=show(echoed), **facts)]  # type: ignore[arg-type]
-    if sent is not None and sent != random and echoed != sent:
+        return [grade("the seed in the answer is no integer", observed=show(echoed))]
+    if sent is not None and sent not in (random, echoed):
         message = "the seed in the answer is not the one sent"
-        return [seen.grade("seed_echo", message, expected=str(sent), observed=str(echoed), **facts)]  # type: ignore[arg-type]
+        return [grade(message, expected=str(sent), observed=str(echoed))]
     return []
 
 

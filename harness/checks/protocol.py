@@ -216,7 +216,12 @@ def error_shape(seen: Evidence) -> Findings:
         value = seen.value(exchange)
         if value is None:
             found.append(
-                seen.grade("error_shape", "the refusal is not JSON", sources=[step.operation.source], observed=show(answer.body.decode("utf-8", "replace")))
+                seen.grade(
+                    "error_shape",
+                    "the refusal is not JSON",
+                    sources=[step.operation.source],
+                    observed=show(answer.body.decode("utf-8", "replace")),
+                )
             )
             continue
         for violation in violations(shape.schema, value):
@@ -274,7 +279,14 @@ def job_completes(seen: Evidence) -> Findings:
         return []
     if seen.call.outcome is Outcome.UNKNOWN:
         return [seen.unknown("job_completes", seen.call.reason)]
-    return [seen.grade("job_completes", f"the job did not deliver: {seen.call.reason}", expected="completed", observed=seen.call.reason)]
+    return [
+        seen.grade(
+            "job_completes",
+            f"the job did not deliver: {seen.call.reason}",
+            expected="completed",
+            observed=seen.call.reason,
+        )
+    ]
 
 
 def url_origin(seen: Evidence) -> Findings:
@@ -302,7 +314,16 @@ def url_origin(seen: Evidence) -> Findings:
             foreign = field.detail.get("foreign")
             if foreign and origin(link) == origin(foreign):
                 message = f"{finding.message}, as the document's own example does: a key sent there is disclosed"
-                finding = Finding("url_origin", Verdict.WARN, seen.case.id, message, None, finding.expected, finding.observed, field.source)
+                finding = Finding(
+                    "url_origin",
+                    Verdict.WARN,
+                    seen.case.id,
+                    message,
+                    None,
+                    finding.expected,
+                    finding.observed,
+                    field.source,
+                )
             found.append(finding)
     return _once(found) if applies else None
 
@@ -335,7 +356,11 @@ def credentials_accepted(seen: Evidence) -> Findings:
     """The key is accepted; otherwise nothing can be said about anything else."""
     refused = [e.response.status for e, _ in seen.steps if e.response is not None and e.response.status in KEY_REFUSED]
     if refused:
-        return [seen.unknown("credentials_accepted", f"the key or the account was refused with {refused[0]}", str(refused[0]))]
+        return [
+            seen.unknown(
+                "credentials_accepted", f"the key or the account was refused with {refused[0]}", str(refused[0])
+            )
+        ]
     return [] if any(e.response is not None for e, _ in seen.steps) else None
 
 

@@ -60,7 +60,9 @@ def _explain(error: Any) -> Iterator[Violation]:
         for inner in error.context:
             best.setdefault(inner.schema_path[0], []).append(inner)
         # A wrong constant means that another alternative was meant; fewest and deepest errors come nearest.
-        closest = min(best.values(), key=lambda errors: (any(e.validator in ("const", "enum") for e in errors), len(errors)))
+        closest = min(
+            best.values(), key=lambda errors: (any(e.validator in ("const", "enum") for e in errors), len(errors))
+        )
         for inner in closest:
             yield from _explain(inner)
         return
@@ -72,7 +74,9 @@ def _explain(error: Any) -> Iterator[Violation]:
             if isinstance(error.instance, dict) and name not in error.instance:
                 missing = schema.get("properties", {}).get(name, {})
                 where = str(missing.get("x-at", f"{at}/properties/{name}"))
-                yield Violation(f"{place.rstrip('/')}/{name}", where, "a required field is missing", "present", "missing")
+                yield Violation(
+                    f"{place.rstrip('/')}/{name}", where, "a required field is missing", "present", "missing"
+                )
         return
     rule = f"{error.validator} {_short(error.validator_value)}"
     yield Violation(place, at, f"breaks {rule}", rule, _short(error.instance))

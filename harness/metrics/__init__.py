@@ -1,0 +1,1 @@
+"""What exchanges say in numbers: durations, quantiles, cost, coverage."""

@@ -122,9 +122,9 @@ def _delivered(
 
 def _reported(flow: Flow, call: Call) -> Interval | None:
     """The provider's own inference time, in seconds; zero and less are no figure."""
-    for name, step in reversed(flow.steps().items()):
-        for exchange in reversed(call.of(name)):  # type: ignore[arg-type]
-            value = answer_value(exchange.response, step)
+    for name, step in reversed(list(flow.steps().items())):
+        for exchange in reversed(call.of(name)):
+            value = answer_value(exchange.response)
             for field in step.shape.with_role("inference_time"):
                 raw = step.shape.one("inference_time", value)
                 if isinstance(raw, (int, float)) and not isinstance(raw, bool) and raw > 0:
@@ -133,6 +133,6 @@ def _reported(flow: Flow, call: Call) -> Interval | None:
     return None
 
 
-def answer_value(response: Response | None, step: Step) -> Json:
-    """The JSON of a successful answer to a step, or None."""
+def answer_value(response: Response | None) -> Json:
+    """The JSON of a successful answer, or None."""
     return body_json(response) if response is not None and response.status < 300 else None

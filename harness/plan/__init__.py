@@ -108,9 +108,7 @@ def _accept(
     )
 
 
-def _rejects(
-    spec: Spec, free: Sequence[Parameter], base: Mapping[str, Json], usd_per_image: Decimal
-) -> Iterator[Case]:
+def _rejects(spec: Spec, free: Sequence[Parameter], base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:
     for parameter in free:
         for fault in faults(parameter):
             body = {**base, parameter.name: fault.value}

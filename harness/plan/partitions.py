@@ -35,7 +35,7 @@ PROMPTS: Mapping[str, tuple[str, str]] = {
     "ascii": ("plain", "Turn the picture into a quick pencil sketch"),
     "one-character": ("plain", "a"),
     "unicode": ("unicode", "把图片变成水彩画 🎨 شكرا e\u0301"),
-    "escapes": ("unicode", 'Say "hello"\n<b>\\ \'tick\' & {brace} %s</b>\t'),
+    "escapes": ("unicode", "Say \"hello\"\n<b>\\ 'tick' & {brace} %s</b>\t"),
     "long": ("long", ("A quiet harbour at dawn, drawn in ink. " * 52)[:2000]),
 }
 NEGATIVES: Mapping[str, tuple[str, str]] = {
@@ -71,15 +71,17 @@ def assets_for(spec: Spec, configured: Sequence[str]) -> tuple[str, ...]:
     """The input images of a target: the configured ones, else the document's examples; empty when there are none."""
     if configured:
         return tuple(configured)
-    found: list[str] = []
+    found: list[Any] = []
     for role in ("images", "image"):
         parameter = spec.parameter(role)
         if parameter is not None:
             examples = [parameter.schema.get("example"), *parameter.schema.get("examples", ())]
             examples.append(spec.input_schema.get("example", {}).get(parameter.name))
             for example in examples:
-                found += [example] if isinstance(example, str) else example or []
-    return tuple(dict.fromkeys(url for url in found if isinstance(url, str) and url.startswith(("http://", "https://"))))
+                found += [example] if isinstance(example, str) else list(example or ())
+    return tuple(
+        dict.fromkeys(url for url in found if isinstance(url, str) and url.startswith(("http://", "https://")))
+    )
 
 
 @cache

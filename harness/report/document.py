@@ -22,7 +22,7 @@ from harness.metrics.cost import Cost, cost
 from harness.metrics.coverage import coverage
 from harness.metrics.phases import PHASES, not_separable, phases
 from harness.metrics.quantiles import quantile
-from harness.model import Call, Finding, Judged, Json, Outcome, Plan, Verdict, worst
+from harness.model import Call, Finding, Json, Judged, Outcome, Plan, Verdict, worst
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Spec
 from harness.urls import show_origin, without_query
@@ -163,7 +163,12 @@ def _samples(route: Route, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple
 
 def _was_accepted(call: Call) -> bool:
     submits = call.of("submit")
-    return bool(submits) and submits[-1].response is not None and submits[-1].response.status < 300 and call.outcome is not Outcome.REJECTED
+    return (
+        bool(submits)
+        and submits[-1].response is not None
+        and submits[-1].response.status < 300
+        and call.outcome is not Outcome.REJECTED
+    )
 
 
 def _distribution(samples: Sequence[Sample]) -> Json:

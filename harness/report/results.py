@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from harness.model import Judged, Json, Plan
+from harness.model import Json, Judged, Plan
 from harness.spec import Flow, Spec
 
 

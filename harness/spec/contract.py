@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.model import Fact, Json, State
+from harness.model import Step as StepName
 
 Schema = Mapping[str, Any]
 AT = "x-at"
@@ -216,9 +217,14 @@ class Flow:
         """The step whose answer holds the outputs."""
         return self.result or self.status or self.submit
 
-    def steps(self) -> Mapping[str, Step]:
+    def steps(self) -> Mapping[StepName, Step]:
         """The steps there are, by name."""
-        named = {"submit": self.submit, "status": self.status, "result": self.result, "cancel": self.cancel}
+        named: dict[StepName, Step | None] = {
+            "submit": self.submit,
+            "status": self.status,
+            "result": self.result,
+            "cancel": self.cancel,
+        }
         return {name: step for name, step in named.items() if step is not None}
 
 
@@ -270,7 +276,7 @@ class Ambiguity:
     def _contests(self) -> Any:
         from jsonschema import Draft202012Validator
 
-        return Draft202012Validator(self.contested)
+        return Draft202012Validator(dict(self.contested or {}))
 
     def contests(self, body: Mapping[str, Json]) -> bool:
         """Whether the documents leave open if this request body is to be accepted."""

@@ -132,7 +132,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is None:
             self._session = self._open()
         trail = request.extensions.setdefault("trail", Trail())
-        body = b"".join([chunk async for chunk in request.stream]) if _has_body(request) else None  # type: ignore[union-attr]
+        body = b"".join([chunk async for chunk in request.stream]) if _has_body(request) else None
         try:
             response = await self._session.request(
                 request.method,
@@ -143,7 +143,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 proxy=self._proxy,
                 trace_request_ctx=trail,
             )
-        except Exception as error:  # noqa: BLE001 - every error of aiohttp's becomes one of httpx's
+        except Exception as error:
             raise _translate(error, trail, request) from error
         return httpx.Response(
             response.status,
@@ -170,7 +170,7 @@ class _Stream(httpx.AsyncByteStream):
         try:
             async for chunk in self._response.content.iter_any():
                 yield chunk
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _translate(error, self._trail, self._request) from error
 
     async def aclose(self) -> None:

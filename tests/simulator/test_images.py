@@ -63,7 +63,9 @@ def test_equal_keys_give_equal_bytes_and_others_do_not():
     assert first.name != other.name
 
 
-@pytest.mark.parametrize(("asked", "expected"), [("PNG", "png"), ("jpg", "jpg"), (None, "jpeg"), ("bmp", "jpeg"), (3, "jpeg")])
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("PNG", "png"), ("jpg", "jpg"), (None, "jpeg"), ("bmp", "jpeg"), (3, "jpeg")]
+)
 def test_format_names(asked, expected):
     """A format that is unknown or not asked for is JPEG."""
     assert format_named(asked) == expected

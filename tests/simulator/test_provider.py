@@ -131,9 +131,8 @@ def test_seed_prompt_flags_and_model_are_echoed(job, spec, flow):
 
 def test_a_seed_is_drawn_when_none_is_given(job, spec, flow):
     """Without a seed, or with the one that asks for a random one, the answer names the seed that was drawn."""
-    parameter = spec.parameter("seed")
-    given = [{}] + [{"seed": parameter.detail["random"]}] * ("random" in parameter.detail)
-    for by_role in given:
+    detail = spec.parameter("seed").detail
+    for by_role in ({}, {"seed": detail["random"]}) if "random" in detail else ({},):
         _, answer, _ = job(spec, flow, **by_role)
         if flow.final.shape.with_role("seed"):
             assert flow.final.shape.one("seed", answer.json()) not in (None, -1)
@@ -157,7 +156,9 @@ def test_equal_seeds_give_equal_images(lab, spec, flow):
 
 def test_explicit_defaults_change_nothing(job, spec, flow):
     """A body with every default written out gives the image of the body without them."""
-    defaults = {p.role: p.default for p in spec.parameters if p.default is not None and p.role not in ("seed", "images")}
+    defaults = {
+        p.role: p.default for p in spec.parameters if p.default is not None and p.role not in ("seed", "images")
+    }
     plain, explicit = (
         job(spec, flow, fetch=True, seed=7, **more)[2]
         for more in ({}, {role: value for role, value in defaults.items() if role != "synchronous"})
@@ -199,7 +200,9 @@ def test_zero_durations_complete_at_the_first_poll(job, spec, flow):
     assert [name for name, _ in caller.answers] == expected
 
 
-@pytest.mark.parametrize(("role", "value"), [("prompt", 5), ("prompt", None), ("format", "bmp"), ("seed", "x"), ("seed", True)])
+@pytest.mark.parametrize(
+    ("role", "value"), [("prompt", 5), ("prompt", None), ("format", "bmp"), ("seed", "x"), ("seed", True)]
+)
 def test_invalid_bodies_are_refused_where_the_spec_says(job, lab, spec, flow, role, value):
     """An invalid body gets the documented status and shape, at the documented step, and the parameter's name."""
     parameter = spec.parameter(role)
@@ -246,7 +249,9 @@ def test_the_documents_own_examples_of_doubt_are_accepted(lab, spec):
     import yaml
 
     node = yaml.safe_load(spec.text)["x-harness"]
-    examples = [e["value"] for a in node.get("ambiguities", ()) for e in a.get("examples", ()) if e["at"].endswith("Input")]
+    examples = [
+        e["value"] for a in node.get("ambiguities", ()) for e in a.get("examples", ()) if e["at"].endswith("Input")
+    ]
 
     async def scenario(client):
         return [(await lab.Caller(client, spec, spec.default_flow).run(body)).status_code for body in examples]
@@ -256,6 +261,7 @@ def test_the_documents_own_examples_of_doubt_are_accepted(lab, spec):
 
 def test_unknown_job(lab, spec, flow):
     """Every operation on a job that there is none of answers 404 in the provider's shape."""
+
     async def scenario(client):
         caller = lab.Caller(client, spec, flow)
         submitted = (await caller.submit(lab.body_of(spec, flow))).json()
@@ -350,7 +356,9 @@ def test_capacity(lab):
         async def one(number):
             caller = lab.Caller(client, spec, flow, every=0.05)
             await caller.run(lab.body_of(spec, prompt=f"fox {number}"))
-            positions = [flow.status.shape.one("queue_position", a.json()) for name, a in caller.answers if name == "status"]
+            positions = [
+                flow.status.shape.one("queue_position", a.json()) for name, a in caller.answers if name == "status"
+            ]
             return asyncio.get_running_loop().time(), [p for p in positions if p is not None]
 
         began = asyncio.get_running_loop().time()
@@ -424,6 +432,7 @@ def test_endpoints_that_share_a_path_are_told_apart_by_their_constants(lab):
 
 def test_links_lead_to_the_jobs_own_operations(lab, spec, flow):
     """Links stand on the base in use and can be followed there, except where the document shows a foreign host."""
+
     async def scenario(client):
         caller = lab.Caller(client, spec, flow)
         submitted = (await caller.submit(lab.body_of(spec, flow))).json()
@@ -434,7 +443,8 @@ def test_links_lead_to_the_jobs_own_operations(lab, spec, flow):
                 foreign = field.detail.get("foreign")
                 origin = foreign or f"{lab.ORIGIN}{caller.base}"
                 assert url.startswith(origin + "/")
-                followed[url] = (await caller.send("status", "GET", url.replace(foreign or "-", caller.base))).status_code
+                path = url.replace(foreign, caller.base) if foreign else url
+                followed[url] = (await caller.send("status", "GET", path)).status_code
         return followed
 
     assert set(lab.simulate(scenario).values()) <= {200, 202, 400}
