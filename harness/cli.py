@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from harness.config import Config
     from harness.engine import Progress
     from harness.ledger import Ledger
-    from harness.run import Finished, Request
+    from harness.run import Finished
+    from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
 
@@ -226,13 +227,13 @@ def _request(options: dict[str, Any]) -> Request:
     from decimal import Decimal, InvalidOperation
 
     from harness.config import base_urls
-    from harness.run import Request
+    from harness.targets import Request
 
-    source = options["source"] or "replay"
-    if source == "replay":
-        raise _not_built("--replay, the default,", "use --simulate")
+    source = options["source"]
     if source == "record":
         raise _not_built("--record", "use --live, which keeps the whole history")
+    if source not in ("simulate", "live"):
+        raise _not_built("--replay, the default,", "use --simulate")
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
     for name in ("repeats", "explore", "resume", "junit", "cassettes"):
@@ -278,8 +279,8 @@ def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool
 
     from harness.history import plan_json
     from harness.plan.show import show
-    from harness.run import Request, flow_of, plan_of, price_of
     from harness.spec import find
+    from harness.targets import Request, flow_of, plan_of, price_of
 
     settings, request = _config(), Request(source="simulate", flow=flow, seed=seed)
     plans = [plan_of(spec, flow_of(spec, flow), request, settings) for spec in find(targets)]
@@ -321,9 +322,7 @@ def simulate(
     chosen = {name: value for name, value in times.items() if value is not None}
 
     def announce(urls: Any) -> None:
-        for name, url in urls.items():
-            click.echo(f"{name}={url}")
-        sys.stdout.flush()
+        click.echo("\n".join(f"{name}={url}" for name, url in urls.items()))
 
     serve(find(targets), replace(Settings(), **chosen), host, port, announce)
 

@@ -1,9 +1,8 @@
-"""One conformance run, from targets to a run directory: the only place where all stages meet.
+"""One conformance run, from decided targets to a run directory: the only place where all stages meet.
 
 Rules
 -----
-* Everything that can be refused is refused before anything is sent: flows, keys, origins, price, output place.
-* A key goes to a pair of variable and origin that a shipped spec, ``--base-url`` or the configuration names.
+* The output place is opened, and the header is durable, before anything is sent.
 * When the engine has ended, the report is computed from the history that it left, and from nothing else.
 """
 
@@ -15,73 +14,35 @@ import secrets
 import shlex
 import signal
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from harness import __version__, config, plan
+from harness import __version__
 from harness.audit import Watch
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
-from harness.errors import HarnessError, InputError, OutputError, UsageError
-from harness.flow import Route
+from harness.errors import InputError, OutputError, UsageError
 from harness.history import FORMAT, FileJournal, History, Journal, call_row, exchange_row, intent_row, plan_json, read
 from harness.ledger import Ledger
-from harness.metrics.cost import UsdPrice, in_usd
 from harness.metrics.phases import phases
-from harness.model import Call, Case, Exchange, Fact, Plan
+from harness.model import Call, Case, Exchange
 from harness.report import document
 from harness.report.results import RunResult
 from harness.schedule import Schedule
-from harness.secret import BoundKey, Secret, read_key
-from harness.spec import Flow, Price, Spec, SpecError, load, parse, shipped_targets
+from harness.spec import Spec, SpecError, load, parse, shipped_targets
+from harness.targets import Request, Target, budget, targets_of
 from harness.transport.guard import GuardedResolver
 from harness.transport.live import AiohttpTransport
 from harness.transport.redact import Redactor
 from harness.transport.wire import Wire
-from harness.urls import Origin, origin, show_origin
+from harness.urls import Origin, origin
 
-Source = Literal["simulate", "live"]
-SIMULATED_KEY = "simulated-key"
-DEFAULT_MAX_COST = Decimal("1.00")
 SIGINT_SECONDS, SIGTERM_SECONDS = 5.0, 1.5
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for."""
-
-    source: Source
-    flow: str | None = None
-    base_urls: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
-    tier: str = "one-way"
-    rejects: bool = True
-    cases: tuple[str, ...] = ()
-    max_cases: int | None = None
-    max_cost: Decimal | None = None
-    concurrency: int = 8
-    deadline_seconds: float = 300.0
-    poll_interval: float | None = None
-    seed: int = 0
-    out: Path | None = None
-    command: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Target:
-    """One target of a run, with everything decided about it."""
-
-    route: Route
-    plan: Plan
-    price: UsdPrice
-    key: BoundKey | None
-    concurrency: int
-    rate: float | None
 
 
 @dataclass(frozen=True)
@@ -93,164 +54,6 @@ class Finished:
     ended: Ended
     unfinished: Mapping[str, str | None]
     exit_status: int
-
-
-def flow_of(spec: Spec, name: str | None) -> Flow:
-    """A target's flow by name; the default one for None.
-
-    Raises:
-        UsageError: the target has no such flow.
-    """
-    if name is None:
-        return spec.default_flow
-    if name not in spec.flows:
-        raise UsageError(f"{spec.target} has no flow {name!r}: it has {', '.join(spec.flows)}")
-    return spec.flows[name]
-
-
-def price_of(spec: Spec, settings: Config) -> UsdPrice:
-    """The price of one image in USD, the user's own before the spec's.
-
-    Raises:
-        UsageError: there is no rate for the currency.
-    """
-    own = settings.provider(spec.provider).price
-    if own is None:
-        return in_usd(spec.price, settings.rates)
-    amount, currency, source, date = own
-    fact = Fact(source, str(settings.path), "price set by the user", "observed")
-    return in_usd(Price(amount, currency, date, fact), settings.rates)
-
-
-def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
-    """A target's plan, narrowed to the cases asked for.
-
-    Raises:
-        UsageError: a live run has no input images that the provider could fetch.
-    """
-    from harness.plan.partitions import assets_for
-
-    if request.source == "live" and _wants_images(spec) and not assets_for(spec, settings.assets):
-        raise UsageError(
-            f'{spec.target} needs input images and its document shows none: add assets = ["https://…"] to harness.toml'
-        )
-    whole = plan.build(
-        spec,
-        flow=flow,
-        tier=request.tier,
-        seed=request.seed,
-        usd_per_image=price_of(spec, settings).amount,
-        assets=settings.assets,
-        with_rejects=request.rejects,
-    )
-    cases = [c for c in whole.cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
-    if request.max_cases is not None:
-        accepts = [case.id for case in cases if case.fault is None][: request.max_cases]
-        cases = [case for case in cases if case.fault is not None or case.id in accepts]
-    return replace(whole, cases=tuple(cases))
-
-
-def _wants_images(spec: Spec) -> bool:
-    return any(p.required and p.role in ("image", "images") for p in spec.parameters)
-
-
-def base_url(spec: Spec, flow: Flow, request: Request, settings: Config, environment: Mapping[str, str]) -> str:
-    """Where a target is: the command line before the environment, the file and the document.
-
-    Raises:
-        UsageError: nobody names a host.
-    """
-    provider = spec.provider
-    named = (
-        request.base_urls.get((provider, flow.name))
-        or request.base_urls.get((provider, None))
-        or config.environment_base_url(provider, environment)
-        or settings.provider(provider).base_url
-    )
-    if named:
-        return named.rstrip("/")
-    if flow.server:
-        return flow.server.rstrip("/")
-    variable = provider.upper().replace("-", "_") + "_BASE_URL"
-    raise UsageError(f"{spec.target}: its document names no host: set {variable} or --base-url {provider}=https://…")
-
-
-def key_of(route: Route, request: Request, settings: Config, environment: Mapping[str, str]) -> BoundKey | None:
-    """The key of a target, bound to the origins it may go to.
-
-    Raises:
-        UsageError: the key is missing or malformed, or nobody named this pair of variable and origin.
-    """
-    spec, own = route.spec, settings.provider(route.spec.provider).credential
-    scheme, variable = own or (spec.credential.scheme, spec.credential.env)
-    if request.source == "simulate":
-        return BoundKey(Secret(SIMULATED_KEY), spec.credential.header, scheme, route.origins)
-    _require_named_pair(route, variable, request, settings)
-    return BoundKey(read_key(variable, dict(environment)), spec.credential.header, scheme, route.origins)
-
-
-def _require_named_pair(route: Route, variable: str, request: Request, settings: Config) -> None:
-    spec, provider = route.spec, settings.provider(route.spec.provider)
-    if spec.shipped:
-        return
-    named: set[Origin] = {origin(url) for (name, _), url in request.base_urls.items() if name == spec.provider}
-    if provider.credential is not None:
-        named |= {origin(url) for url in (provider.base_url or "", *provider.origins)}
-    for path in shipped_targets().values():
-        shipped = load(path, shipped=True)
-        if shipped.credential.env == variable:
-            named |= set(map(origin, shipped.servers))
-    for wanted in route.origins - named:
-        scheme, host, port = wanted
-        where = show_origin(f"{scheme}://{host}:{port}")
-        line = f'origins = ["{where}"], credential = {{ scheme = "{spec.credential.scheme}", env = "{variable}" }}'
-        raise UsageError(
-            f"{spec.path} would send {variable} to {where}, which no shipped spec does: to allow it, add to harness.toml "
-            f"under [tool.harness.providers.{spec.provider}]: {line}"
-        )
-
-
-def targets_of(
-    specs: Sequence[Spec], request: Request, settings: Config, environment: Mapping[str, str]
-) -> tuple[Target, ...]:
-    """Everything about a run's targets, decided before anything is sent.
-
-    Raises:
-        UsageError: something about one of them cannot be used.
-    """
-    return tuple(_target(spec, request, settings, environment) for spec in specs)
-
-
-def _target(spec: Spec, request: Request, settings: Config, environment: Mapping[str, str]) -> Target:
-    flow = flow_of(spec, request.flow)
-    route = Route(spec, flow, base_url(spec, flow, request, settings, environment))
-    own = settings.provider(spec.provider)
-    return Target(
-        route=route,
-        plan=plan_of(spec, flow, request, settings),
-        price=price_of(spec, settings),
-        key=key_of(route, request, settings, environment),
-        concurrency=min(request.concurrency, own.max_concurrency or request.concurrency),
-        rate=own.rate,
-    )
-
-
-def budget(targets: Sequence[Target], request: Request, settings: Config) -> Decimal | None:
-    """The run's budget; None for a run that costs nothing.
-
-    Raises:
-        UsageError: the plan is dearer than the default budget and nobody named one.
-    """
-    named = request.max_cost if request.max_cost is not None else settings.max_cost
-    if request.source == "simulate":
-        return named
-    price = sum((target.plan.usd for target in targets), Decimal(0))
-    if named is None and price > DEFAULT_MAX_COST:
-        raise UsageError(
-            f"the plan costs {price:.2f} USD, over the default budget of {DEFAULT_MAX_COST} USD: allow it with --max-cost "
-            f"{price:.2f}, or send less with --max-cases or --case"
-        )
-    return named if named is not None else DEFAULT_MAX_COST
 
 
 class HistoryRecorder:
@@ -354,9 +157,8 @@ def check(
         journal = FileJournal(directory, Redactor(key.secret for key in keys))
         try:
             with _proper_tls(settings) as tls:
-                ended, unfinished, code = asyncio.run(
-                    _run(run_id, targets, resolved, settings, ledger, journal, tls, on_progress)
-                )
+                session = _Session(run_id, targets, resolved, settings, ledger, journal, tls, on_progress)
+                ended, unfinished, code = asyncio.run(session.run())
         finally:
             journal.close()
     result = write_reports(directory)
@@ -391,60 +193,91 @@ def _proper_tls(settings: Config) -> Iterator[ssl.SSLContext | None]:
         raise UsageError(f"{settings.path}: ca_bundle {settings.ca_bundle} cannot be read: {error}") from None
 
 
-async def _run(
-    run_id: str,
-    targets: Sequence[Target],
-    request: Request,
-    settings: Config,
-    ledger: Ledger,
-    journal: FileJournal,
-    tls: ssl.SSLContext | None,
-    on_progress: Callable[[Progress, Ledger], None],
-) -> tuple[Ended, Mapping[str, str | None], int]:
-    clock = RealClock()
-    watch = Watch(clock)
-    journal.append(header_row(run_id, targets, request, clock))
-    await journal.durable()
-    wire = Wire(
-        api=AiohttpTransport(clock, proxy=settings.proxy, tls=tls),
-        public=AiohttpTransport(clock, resolver=GuardedResolver(), proxy=settings.proxy, tls=tls),
-        clock=clock,
-        key=None,
-        trusted=_trusted(targets, settings),
-    )
-    engine = Engine(
-        clock,
-        HistoryRecorder(journal, targets, watch),
-        ledger,
-        run_engine_options(request),
-        lambda progress: on_progress(progress, ledger),
-    )
-    sampling = asyncio.create_task(watch.sample())
-    code, unfinished = 0, dict[str, str | None]()
+@dataclass(frozen=True)
+class _Session:
+    """What one run needs while it lasts."""
 
-    def stop(number: signal.Signals, seconds: float) -> None:
-        nonlocal code, unfinished
-        if code:  # the second signal: leave at once; every row so far is on its way to the disk
-            journal.close()
-            os._exit(code)
-        code, unfinished = 128 + number, engine.unfinished()
-        engine.interrupt(seconds)
+    run_id: str
+    targets: Sequence[Target]
+    request: Request
+    settings: Config
+    ledger: Ledger
+    journal: FileJournal
+    tls: ssl.SSLContext | None
+    on_progress: Callable[[Progress, Ledger], None]
 
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, stop, signal.SIGINT, SIGINT_SECONDS)
-    loop.add_signal_handler(signal.SIGTERM, stop, signal.SIGTERM, SIGTERM_SECONDS)
-    try:
-        ended = await engine.run(
-            [Work(t.route, replace(wire, key=t.key), t.plan.cases, t.concurrency, t.rate) for t in targets]
+    async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
+        """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
+        clock = RealClock()
+        watch = Watch(clock)
+        self.journal.append(header_row(self.run_id, self.targets, self.request, clock))
+        await self.journal.durable()
+        wire = self._wire(clock)
+        engine = Engine(
+            clock,
+            HistoryRecorder(self.journal, self.targets, watch),
+            self.ledger,
+            run_engine_options(self.request),
+            lambda progress: self.on_progress(progress, self.ledger),
         )
-    finally:
-        sampling.cancel()
-        with suppress(asyncio.CancelledError):
-            await sampling
-        await wire.aclose()
-    journal.append(footer_row(ended, watch, unfinished))
-    await journal.durable()
-    return ended, unfinished, code
+        stop = _Stop(engine, self.journal)
+        sampling = asyncio.create_task(watch.sample())
+        try:
+            with stop.on_signals():
+                ended = await engine.run([self._work(target, wire) for target in self.targets])
+        finally:
+            sampling.cancel()
+            with suppress(asyncio.CancelledError):
+                await sampling
+            await wire.aclose()
+        self.journal.append(footer_row(ended, watch, stop.unfinished))
+        await self.journal.durable()
+        return ended, stop.unfinished, stop.status
+
+    def _wire(self, clock: Clock) -> Wire:
+        proxy, tls = self.settings.proxy, self.tls
+        return Wire(
+            api=AiohttpTransport(clock, proxy=proxy, tls=tls),
+            public=AiohttpTransport(clock, resolver=GuardedResolver(), proxy=proxy, tls=tls),
+            clock=clock,
+            key=None,
+            trusted=_trusted(self.targets, self.settings),
+        )
+
+    @staticmethod
+    def _work(target: Target, wire: Wire) -> Work:
+        return Work(target.route, replace(wire, key=target.key), target.plan.cases, target.concurrency, target.rate)
+
+
+class _Stop:
+    """What SIGINT and SIGTERM do to a run: the first one ends it in order, the second one at once."""
+
+    def __init__(self, engine: Engine, journal: FileJournal) -> None:
+        self._engine, self._journal = engine, journal
+        self.status = 0
+        self.unfinished: Mapping[str, str | None] = {}
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen while the run lasts; a run outside the main thread has no signals."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        for number, seconds in ((signal.SIGINT, SIGINT_SECONDS), (signal.SIGTERM, SIGTERM_SECONDS)):
+            loop.add_signal_handler(number, self._stop, number, seconds)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self, number: signal.Signals, seconds: float) -> None:
+        if self.status:
+            self._journal.close()  # every row so far reaches the disk
+            os._exit(self.status)
+        self.status, self.unfinished = 128 + number, self._engine.unfinished()
+        self._engine.interrupt(seconds)
 
 
 def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:
@@ -503,6 +336,3 @@ def exit_status(result: RunResult) -> int:
     if totals["verdict"] == "fail":
         return 1
     return 0 if totals["verdict"] == "pass" and run["complete"] else 3
-
-
-__all__ = ["Finished", "HarnessError", "Request", "check", "exit_status", "result_of", "targets_of", "write_reports"]

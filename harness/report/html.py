@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness import resources
 from harness.model import VERDICT_ORDER, Judged, Json, Verdict, worst
@@ -58,6 +58,7 @@ def _assets() -> tuple[str, Template]:
         "usd": text.usd,
         "percent": _percent,
         "count": text.count,
+        "breakable": _breakable,
         "interval": text.interval,
         "command": lambda command: text.visible(command, LONGEST_COMMAND, keep="\n"),
     }
@@ -69,6 +70,11 @@ def _assets() -> tuple[str, Template]:
 def _policy(css: str) -> str:
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _breakable(name: object) -> Markup:
+    """A name that may break after its underscores."""
+    return Markup("_<wbr>").join(escape(part) for part in text.visible(name, 60).split("_"))
 
 
 def _percent(share: float | None) -> str:
@@ -92,6 +98,7 @@ def _view(result: RunResult) -> dict[str, Any]:
             for index, (target, found) in enumerate(zip(result.targets, groups, strict=True))
         ],
         "median": text.median,
+        "latencies": [list(_latencies(target.summary["latency"])) for target in result.targets],
         "matrix": list(_matrix(result.targets, groups)),
         "contracts": [list(_contract(one, found)) for one, found in zip(result.targets, groups, strict=True)],
         "figures": _figures(result.targets),
@@ -282,6 +289,27 @@ def _figures(targets: Sequence[TargetResult]) -> list[dict[str, Any]]:
         }
         for name, draw in drawn.items()
     ]
+
+
+@dataclass(frozen=True)
+class _Latency:
+    """A line of the latency table: a phase with its distribution, or the phases that one reason hides."""
+
+    phases: Sequence[str]
+    distribution: Mapping[str, Json] | None
+    hidden: str
+
+
+def _latencies(latency: Mapping[str, Json]) -> Iterator[_Latency]:
+    """Measured phases in order, then those that are not separable, once for each reason; nothing for no jobs."""
+    hidden: dict[str, list[str]] = {}
+    for phase, found in latency.items():
+        if "not_separable" in found:
+            hidden.setdefault(found["not_separable"], []).append(phase)
+        elif found["n"]:
+            yield _Latency([phase], found, "")
+    for reason, phases in hidden.items():
+        yield _Latency(phases, None, reason)
 
 
 def _polling(polling: Mapping[str, Json] | None) -> str:

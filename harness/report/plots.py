@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -35,7 +36,10 @@ WIDE, NARROW = 880, 360
 
 PHASES = ("submit", "queue", "inference", "download")
 _TOTAL = ("submit", "queue", "inference")
-_LABEL = 44
+_SIDE = 12
+_BESIDE = 600
+"""From this width on, a row's note stands beside its name."""
+_LABEL, _NOTE = 44, 46
 _DOTS = 200
 """More jobs than this are drawn as as many evenly spaced quantiles."""
 
@@ -175,8 +179,10 @@ def _segments(target: TargetResult) -> list[tuple[str, float]]:
 
 
 def _bar(target: TargetResult, segments: Sequence[tuple[str, float]], edge: float, width: int) -> _Row:
-    named = {"undivided": f"total, {NOT_SEPARABLE}"}
-    parts = [f"{named.get(phase, phase)} {seconds(length)}" for phase, length in segments]
+    parts = [
+        f"total {seconds(length)} ({NOT_SEPARABLE})" if phase == "undivided" else f"{phase} {seconds(length)}"
+        for phase, length in segments
+    ]
 
     def draw(axes: Axes, y: float) -> None:
         left = 0.0
@@ -200,16 +206,15 @@ def _bar(target: TargetResult, segments: Sequence[tuple[str, float]], edge: floa
 def _figure(
     rows: Sequence[_Row], prefix: str, width: int, title: str, told: str, edge: float, log_from: float | None
 ) -> str:
-    wide = width >= 600
-    row, top, bottom = (56 if wide else 74), 6, 44
+    wide = width >= _BESIDE
+    row, top, bottom = (64 if wide else 100), 6, 44
     height = top + bottom + row * max(1, len(rows))
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=(width / 72, height / 72))
         FigureCanvasSVG(figure)
-        side = 12
-        axes = figure.add_axes((side / width, bottom / height, 1 - 2 * side / width, 1 - (top + bottom) / height))
+        axes = figure.add_axes((_SIDE / width, bottom / height, 1 - 2 * _SIDE / width, 1 - (top + bottom) / height))
         figure.patch.set_visible(False)
         axes.patch.set_visible(False)
         for spine in axes.spines.values():
@@ -229,7 +234,7 @@ def _figure(
         axes.set_axisbelow(True)
         axes.set_xlabel("seconds" if log_from is None else "seconds, logarithmic", loc="right")
         for index, one in enumerate(rows):
-            _write(axes, index, one, wide=wide)
+            _write(axes, index, one, _SIDE / (width - 2 * _SIDE), wide=wide)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return _inline(out.getvalue(), prefix, title, told)
@@ -244,16 +249,25 @@ def _decades(low: float, high: float) -> Iterator[float]:
                 yield digit * 10.0**power
 
 
-def _write(axes: Axes, index: int, row: _Row, *, wide: bool) -> None:
+def _lines(note: str) -> list[str]:
+    """A note in lines that break after its commas only."""
+    whole = "\u00a0"
+    return [line.replace(whole, " ") for line in textwrap.wrap(note.replace(" ", whole).replace(f",{whole}", ", "), _NOTE)]
+
+
+def _write(axes: Axes, index: int, row: _Row, margin: float, *, wide: bool) -> None:
     """A row's name and note above its marks: side by side where there is room, else one under the other."""
     across = axes.get_yaxis_transform()
     # Fractions of a row: its text stands in the upper part, its marks around ``y`` in the lower.
-    axes.text(0, index - (0.32 if wide else 0.40), row.name, transform=across, ha="left", va="center", weight="bold")
+    top = index - (0.30 if wide else 0.38)
+    axes.text(-margin, top, row.name, transform=across, ha="left", va="center", weight="bold")
     if wide:
-        place, side, y = (1, index - 0.32), "right", index + 0.14
+        notes, place, side, y = [row.note], (1 + margin, top), "right", index + 0.16
     else:
-        place, side, y = (0, index - 0.18), "left", index + 0.22
-    axes.text(*place, row.note, transform=across, ha=side, va="center", color=_COLOUR["muted"], size=11)
+        notes, place, side, y = _lines(row.note), (-margin, top + 0.165), "left", index + 0.27
+    for line, note in enumerate(notes[:2]):
+        at = (place[0], place[1] + 0.14 * line)
+        axes.text(*at, note, transform=across, ha=side, va="center", color=_COLOUR["muted"], size=11)
     row.draw(axes, y)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -123,6 +124,13 @@ def mode_line(run: Mapping[str, Json]) -> str:
     return "Live, and recorded" if run["mode"] == "record" else "Live"
 
 
+def _by_checks(target: Mapping[str, Json], verdict: Verdict) -> str:
+    found = Counter(finding["check"] for finding in target["findings"] if finding["verdict"] == verdict.value)
+    names = [visible(check, 60) for check, _ in found.most_common(4)]
+    more = [f"{len(found) - len(names)} more"] if len(found) > len(names) else []
+    return f" ({', '.join(names + more)})" if names else ""
+
+
 def reasons(document: Mapping[str, Json]) -> list[str]:
     """Why the verdict is what it is, in sentences, the heaviest first."""
     run, totals, targets = document["run"], document["totals"], document["targets"]
@@ -130,11 +138,12 @@ def reasons(document: Mapping[str, Json]) -> list[str]:
     for verdict, verb in ((Verdict.FAIL, "failed"), (Verdict.UNKNOWN, "could not be judged"), (Verdict.WARN, "warned")):
         with_any = {name: n for name, target in targets.items() if (n := target["cases"][verdict.value])}
         if with_any:
-            where = ", ".join(f"{visible(name, 60)} {n}" for name, n in with_any.items())
+            where = ", ".join(f"{visible(name, 60)} {n}{_by_checks(targets[name], verdict)}" for name, n in with_any.items())
             said.append(f"{count(sum(with_any.values()), 'case')} {verb}: {where}.")
     if not run["complete"]:
         missing = sum(target["cases"]["planned"] - target["cases"]["run"] for target in targets.values())
-        said.append(f"The run is not complete: {count(max(0, missing), 'planned case')} not run.")
+        what = f"{count(missing, 'planned case')} not run" if missing > 0 else "some jobs have no final outcome"
+        said.append(f"The run is not complete: {what}.")
     if not run["audit"]["valid"]:
         why = "; ".join(visible(reason, 200) for reason in run["audit"]["reasons"])
         said.append(f"The measurement is not valid: {why or 'this machine was too slow'}.")

@@ -92,7 +92,7 @@ class Front:
                 for name, step in own.steps().items():
                     path, method = step.operation.path, step.operation.method
                     _, methods = self._routes.setdefault(path, (_pattern(path), {}))
-                    known = methods.setdefault(method, Operated(_STEPS[name], own.name, ()))
+                    known = methods.setdefault(method, Operated(name, own.name, ()))
                     if known.flow == own.name and known.step == name and endpoint not in known.endpoints:
                         methods[method] = Operated(known.step, known.flow, (*known.endpoints, endpoint))
 
@@ -129,9 +129,6 @@ class Front:
             match = pattern.fullmatch(path)
             if match:
                 yield match, methods
-
-
-_STEPS: Mapping[str, StepName] = {"submit": "submit", "status": "status", "result": "result", "cancel": "cancel"}
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -446,7 +446,7 @@ class Endpoint:
         fields = shape.with_role("cancellation") if shape else ()
         if shape is None or (which != CANCELLED and not fields):
             kind, message = ("unknown_job", "not found") if which == NO_SUCH_JOB else ("early_result", "over already")
-            return self._sent("cancel", job, self.error(kind, f"The request is {message}.", status=status))
+            return self._sent("cancel", job, self.error(kind, f"The request is {message}."))
         members = next((tuple(f.schema["enum"]) for f in fields if "enum" in f.schema), CANCELLATION)
         known = {"job_id": job.id} if job else {}
         context: Context = {"cancellation": members[min(which, len(members) - 1)], "code": status, **known}

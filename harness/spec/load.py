@@ -65,7 +65,8 @@ class Fault(Exception):
 def shipped_targets() -> Mapping[str, Path]:
     """The targets that come with the harness, in the order of their names."""
     root = resources.shipped("specs")
-    return {f"{path.parent.name}/{path.stem}": path for path in sorted(root.glob("*/*.yaml"))}
+    named = {f"{path.parent.name}/{path.stem}": path for path in root.glob("*/*.yaml")}
+    return dict(sorted(named.items()))
 
 
 def find(names: tuple[str, ...]) -> tuple[Spec, ...]:

@@ -132,13 +132,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is None:
             self._session = self._open()
         trail = request.extensions.setdefault("trail", Trail())
-        body = b"".join([chunk async for chunk in request.stream]) if _has_body(request) else None
+        body = await request.aread() or None
         try:
             response = await self._session.request(
                 request.method,
                 URL(str(request.url), encoded=True),
                 data=body,
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],  # type: ignore[arg-type]
+                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 allow_redirects=False,
                 proxy=self._proxy,
                 trace_request_ctx=trail,
@@ -156,10 +156,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
-
-
-def _has_body(request: httpx.Request) -> bool:
-    return "content-length" in request.headers or "transfer-encoding" in request.headers
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from harness.clock import VirtualClock, run_virtual
+from harness.model import Step
 from harness.simulator import Settings, application
 from harness.spec.contract import AT, Flow, Shape, Spec
 from harness.spec.load import find, load
@@ -22,7 +23,7 @@ from harness.spec.load import find, load
 ORIGIN = "http://simulator.test"
 MINIATURE = Path(__file__).with_name("data") / "miniature.yaml"
 BFL = Path(__file__).parents[1] / "data" / "bfl-flux-kontext-pro.yaml"
-SPECS = {spec.target: spec for spec in (*find(()), load(MINIATURE), *([load(BFL)] if BFL.exists() else []))}
+SPECS = {spec.target: spec for spec in (*find(()), load(MINIATURE), load(BFL))}
 FLOWS = [(spec, flow) for spec in SPECS.values() for flow in spec.flows.values()]
 SETTINGS = Settings(queue_seconds=1.0, inference_seconds=2.0, epoch=1_764_000_000.0)
 
@@ -87,7 +88,7 @@ class Caller:
     async def submit(self, body: Mapping[str, Any], **more: Any) -> httpx.Response:
         return await self.send("submit", "POST", self.base + self.flow.submit.operation.path, json=body, **more)
 
-    async def read(self, step: str, submitted: Any) -> httpx.Response:
+    async def read(self, step: Step, submitted: Any) -> httpx.Response:
         """Ask for a step of a submitted job, as the spec says that it is reached."""
         known = self.flow.steps()[step]
         url = known.followed(submitted) or self.base + str(known.path(submitted))

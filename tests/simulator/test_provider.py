@@ -201,10 +201,11 @@ def test_zero_durations_complete_at_the_first_poll(job, spec, flow):
 
 
 @pytest.mark.parametrize(
-    ("role", "value"), [("prompt", 5), ("prompt", None), ("format", "bmp"), ("seed", "x"), ("seed", True)]
+    "fault", [("prompt", 5), ("prompt", None), ("format", "bmp"), ("seed", "x"), ("seed", True)], ids=str
 )
-def test_invalid_bodies_are_refused_where_the_spec_says(job, lab, spec, flow, role, value):
+def test_invalid_bodies_are_refused_where_the_spec_says(job, lab, spec, flow, fault):
     """An invalid body gets the documented status and shape, at the documented step, and the parameter's name."""
+    role, value = fault
     parameter = spec.parameter(role)
     if parameter is None:
         return
@@ -218,7 +219,7 @@ def test_invalid_bodies_are_refused_where_the_spec_says(job, lab, spec, flow, ro
     assert [caller.state(a) for name, a in caller.answers if name == "status"][-1:] == ["completed"] * late
 
 
-def test_missing_required_parameters_are_named(job, spec, flow, lab):
+def test_missing_required_parameters_are_named(lab, spec, flow):
     """What is required and missing is named, unless a document leaves that open."""
     for parameter in spec.parameters:
         body = lab.body_of(spec, flow)
@@ -233,7 +234,7 @@ def test_missing_required_parameters_are_named(job, spec, flow, lab):
 
 
 def test_contested_bodies_are_accepted_and_only_they(lab):
-    """fal's safety tolerance as a number is open, so it is accepted; a guidance scale beside it is not excused."""
+    """A numeric safety tolerance is open at fal, so it is accepted; a guidance scale beside it is not excused."""
     spec = lab.SPECS["fal/flux-pro-kontext-multi"]
     flow = spec.flows["sync"]
 
@@ -316,7 +317,7 @@ def test_cancel(lab, spec, flow):
 
 
 def test_cancellation_words(lab):
-    """fal names what came of a cancellation: requested, too late, no such job."""
+    """At fal an answer names what came of a cancellation: requested, too late, no such job."""
     spec = lab.SPECS["fal/flux-pro-kontext-multi"]
 
     async def scenario(client):
@@ -376,8 +377,8 @@ def test_capacity(lab):
     assert all(seen == sorted(seen, reverse=True) for seen in positions)
 
 
-def test_durations_spread_around_their_median(lab):
-    """Of 200 jobs half take longer than the median, and the spread is lognormal with the sigma that was set."""
+def test_durations_spread_around_their_median():
+    """Of 2000 jobs half take longer than the median, and the spread is lognormal with the sigma that was set."""
     from math import log
     from statistics import median, stdev
 
@@ -465,12 +466,12 @@ def test_variations_enter_where_decisions_are_made(lab):
     spec = lab.SPECS["fal/flux-pro-kontext-multi"]
     flow = spec.flows["queue"]
     cases = {
-        "refusal": Variation("accepts-all", refusal=lambda body, refusal: None),
-        "order": Variation("always-three", order=lambda body, order: replace(order, count=3)),
-        "pictures": Variation("one-too-few", pictures=lambda job, pictures: pictures[1:]),
-        "context": Variation("forgets-prompt", context=lambda step, job, said: {**said, "prompt": "x"}),
-        "reply": Variation("teapot", reply=lambda step, job, reply: replace(reply, status=418)),
-        "asset": Variation("wrong-bytes", asset=lambda picture, reply: replace(reply, body=b"GIF89a")),
+        "refusal": Variation("accepts-all", refusal=lambda *_: None),
+        "order": Variation("always-three", order=lambda _, order: replace(order, count=3)),
+        "pictures": Variation("one-too-few", pictures=lambda _, pictures: pictures[1:]),
+        "context": Variation("forgets-prompt", context=lambda *shown: {**shown[-1], "prompt": "x"}),
+        "reply": Variation("teapot", reply=lambda *shown: replace(shown[-1], status=418)),
+        "asset": Variation("wrong-bytes", asset=lambda _, reply: replace(reply, body=b"GIF89a")),
     }
 
     async def scenario(client):

@@ -24,14 +24,12 @@ BEFORE_THE_END = 10.0
 
 
 def running(pid):
-    """Whether a process is there and not a zombie."""
+    """Whether a process is there and, where the system tells, is no zombie."""
+    status = Path(f"/proc/{pid}/status")
     try:
-        return (
-            "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-            if Path("/proc").exists()
-            else not os.kill(pid, 0)
-        )
-    except (FileNotFoundError, ProcessLookupError):
+        os.kill(pid, 0)
+        return not status.exists() or "\nState:\tZ" not in status.read_text()
+    except (ProcessLookupError, FileNotFoundError):
         return False
 
 
@@ -58,13 +56,14 @@ def process(lab):
             stderr=subprocess.PIPE,
         )
         started.append(child)
+        assert child.stdout
         return child, json.loads(child.stdout.readline())
 
     yield start
     for child in started:
         child.kill()
         child.wait()
-        for pipe in (child.stdin, child.stdout, child.stderr):
+        for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
             pipe.close()
 
 
@@ -88,12 +87,19 @@ def test_every_flow_over_real_http(lab):
 
 def test_a_spawned_simulator_is_gone_afterwards(lab):
     """After the context nothing listens any more, also when the context ends by an error."""
-    with pytest.raises(ZeroDivisionError), spawned([lab.MINIATURE], QUICK) as urls:
-        host, _, port = urls["miniature:poll"].removeprefix("http://").partition("/")[0].partition(":")
-        socket.create_connection((host, int(port)), 5).close()
-        raise ZeroDivisionError
+    places = []
+
+    def use():
+        with spawned([lab.MINIATURE], QUICK) as urls:
+            host, _, port = urls["miniature:poll"].removeprefix("http://").partition("/")[0].partition(":")
+            places.append((host, int(port)))
+            socket.create_connection(places[0], 5).close()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        use()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)), 5)
+        socket.create_connection(places[0], 5)
 
 
 def test_a_killed_parent_leaves_nothing_behind(lab):
@@ -107,6 +113,7 @@ with spawned([Path({str(lab.MINIATURE)!r})]) as urls:
     time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert parent.stdout
     try:
         assert parent.stdout.readline() == b"['miniature:poll']\n"
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
@@ -159,9 +166,9 @@ def test_a_port_in_use_is_one_sentence(lab):
 
 def test_a_simulator_that_cannot_start_says_why(tmp_path):
     """The child's last line is the error."""
-    with pytest.raises(HarnessError, match=r"the simulator did not start: .*nothing\.yaml:1: cannot read the spec"):
-        with spawned([tmp_path / "nothing.yaml"]):
-            pass
+    why = r"the simulator did not start: .*nothing\.yaml:1: cannot read the spec"
+    with pytest.raises(HarnessError, match=why), spawned([tmp_path / "nothing.yaml"]):
+        pass
 
 
 def test_the_server_runs_in_a_loop_of_ones_own(lab):

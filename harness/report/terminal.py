@@ -1,0 +1,154 @@
+"""The report as a person reads it in ten seconds, and the progress of a run while it lasts.
+
+Rules
+-----
+* The first line says where the answers came from.
+* Where the output is no terminal, or ``NO_COLOR`` is set, it is plain: ASCII, no colour, no carriage return, and
+  nothing moves.
+* What came from outside is shown through ``visible``, never as markup; every line is one that no CI system takes
+  for a command. Lines are not wrapped here, so that none begins where a hostile text would like it to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from harness.model import VERDICT_ORDER, Json, Verdict
+from harness.report import text
+from harness.report.results import RunResult
+
+MOST_FINDINGS = 10
+_MESSAGE, _NAME = 160, 60
+_COLOURS = {"pass": "green", "warn": "yellow", "unknown": "magenta", "fail": "red"}
+_HEAD = ("target", "verdict", "cases", "findings", "p50 total", "queue", "inference", "per image")
+_RIGHT = ("cases", "p50 total", "queue", "inference", "per image")
+_GAP = "  "
+
+
+def summary(result: RunResult, console: Console, place: Path | None = None) -> None:
+    """Print the mode, a line for each target, the first findings, and where the whole report is."""
+    document = result.document
+    verdict = document["totals"]["verdict"]
+    lines: list[tuple[str, str | None]] = [(text.mode_line(document["run"]), "bold")]
+    lines += [("", None), *_table(document["targets"]), ("", None)]
+    findings = list(_findings(document["targets"]))
+    lines += findings[:MOST_FINDINGS]
+    if len(findings) > MOST_FINDINGS:
+        lines.append((f"  and {text.count(len(findings) - MOST_FINDINGS, 'further finding')} in the report", "dim"))
+    lines += [("", None)] if findings else []
+    lines.append((verdict, f"bold {_COLOURS[verdict]}"))
+    lines += [(f"  {reason}", None) for reason in text.reasons(document)]
+    if place is not None:
+        lines.append((f"  {text.visible(place)}", None))
+    for line, style in lines:
+        _print(console, line, style)
+
+
+def is_plain(console: Console) -> bool:
+    """Whether to do without colour, typography and movement."""
+    return not console.is_terminal or console.no_color or console.is_dumb_terminal
+
+
+def _print(console: Console, line: str, style: str | None) -> None:
+    safe = text.log_line(line)
+    if is_plain(console):
+        console.file.write(text.ascii_only(safe) + "\n")
+    else:
+        console.print(Text(safe, style=style or "", end=""), soft_wrap=True, highlight=False)
+
+
+def _table(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, str | None]]:
+    rows = [_row(name, target) for name, target in targets.items()]
+    widths = [max(len(cell) for cell in column) for column in zip(_HEAD, *rows, strict=True)]
+    yield _aligned(_HEAD, widths), "dim"
+    for row in rows:
+        yield _aligned(row, widths), _COLOURS[row[1]]
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    placed = zip(_HEAD, cells, widths, strict=True)
+    return _GAP.join(c.rjust(w) if head in _RIGHT else c.ljust(w) for head, c, w in placed).rstrip()
+
+
+def _row(name: str, target: Mapping[str, Json]) -> tuple[str, ...]:
+    cases, latency = target["cases"], target["latency"]
+    return (
+        text.visible(name, _NAME),
+        target["verdict"],
+        str(cases["run"]) if cases["run"] == cases["planned"] else f"{cases['run']}/{cases['planned']}",
+        _tally(target["findings"]),
+        *(text.median(latency, phase) for phase in ("total", "queue", "inference")),
+        text.usd(target["cost"]["usd_per_image"]),
+    )
+
+
+def _tally(findings: Sequence[Mapping[str, Json]]) -> str:
+    """``8 fail, 1 warn``, the worst first."""
+    found = [finding["verdict"] for finding in findings]
+    counts = [f"{found.count(verdict.value)} {verdict.value}" for verdict in reversed(VERDICT_ORDER)]
+    return ", ".join(count for count in counts if not count.startswith("0 ")) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    verdict: str
+    check: str
+    parameter: str
+    message: str
+
+
+def _findings(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, str | None]]:
+    """One line for each check, parameter and message, with how many cases and targets say so; the worst first."""
+    found: dict[_Finding, list[str]] = {}
+    for name, target in targets.items():
+        for one in target["findings"]:
+            key = _Finding(one["verdict"], one["check"], one["parameter"] or "", one["message"])
+            found.setdefault(key, []).append(name)
+    for key in sorted(found, key=lambda key: -VERDICT_ORDER.index(Verdict(key.verdict))):
+        names = list(dict.fromkeys(found[key]))
+        where = text.visible(names[0], _NAME) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        times = f" ×{len(found[key])}" if len(found[key]) > 1 else ""
+        about = f"({text.visible(key.parameter, _NAME)})" if key.parameter else ""
+        line = f"{key.verdict:<7}  {text.visible(key.check, _NAME)}{about}: {text.visible(key.message, _MESSAGE)}"
+        yield f"  {line}  [{where}{times}]", _COLOURS[key.verdict]
+
+
+class Progress:
+    """A bar on a terminal while it is entered; silent anywhere else, and where ``quiet`` is asked for."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._bar: Bar | None = None
+        if not quiet and not is_plain(console):
+            columns = (
+                BarColumn(24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[running]} running, {task.fields[spent]}"),
+                TimeElapsedColumn(),
+            )
+            self._bar = Bar(*columns, console=console, transient=True)
+            self._task = self._bar.add_task("", total=None, running=0, spent=text.usd(0))
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def update(self, done: int, total: int, usd: Decimal, running: int) -> None:
+        """Show how many cases of how many have ended, the USD spent, and how many jobs are in flight."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total, running=running, spent=text.usd(float(usd)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

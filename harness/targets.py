@@ -1,0 +1,221 @@
+"""What a run is about, decided before anything is sent: where, with which key, with what plan, for how much.
+
+Rules
+-----
+* The command line wins over the environment, the environment over the configuration, that over the document.
+* A key goes to a pair of variable and origin that a shipped spec, ``--base-url`` or the configuration names; nothing
+  else is asked or prompted for.
+* Whatever cannot be used is a ``UsageError`` here, and never a surprise later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from harness import config, plan
+from harness.config import Config
+from harness.errors import UsageError
+from harness.flow import Route
+from harness.metrics.cost import UsdPrice, in_usd
+from harness.model import Fact, Plan
+from harness.plan.partitions import assets_for
+from harness.secret import BoundKey, Secret, read_key
+from harness.spec import Flow, Price, Spec, load, shipped_targets
+from harness.urls import Origin, origin, show_origin
+
+Source = Literal["simulate", "live"]
+SIMULATED_KEY = "simulated-key"
+DEFAULT_MAX_COST = Decimal("1.00")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    source: Source
+    flow: str | None = None
+    base_urls: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
+    tier: str = "one-way"
+    rejects: bool = True
+    cases: tuple[str, ...] = ()
+    max_cases: int | None = None
+    max_cost: Decimal | None = None
+    concurrency: int = 8
+    deadline_seconds: float = 300.0
+    poll_interval: float | None = None
+    seed: int = 0
+    out: Path | None = None
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target of a run, with everything decided about it."""
+
+    route: Route
+    plan: Plan
+    price: UsdPrice
+    key: BoundKey | None
+    concurrency: int
+    rate: float | None
+
+
+def flow_of(spec: Spec, name: str | None) -> Flow:
+    """A target's flow by name; the default one for None.
+
+    Raises:
+        UsageError: the target has no such flow.
+    """
+    if name is None:
+        return spec.default_flow
+    if name not in spec.flows:
+        raise UsageError(f"{spec.target} has no flow {name!r}: it has {', '.join(spec.flows)}")
+    return spec.flows[name]
+
+
+def price_of(spec: Spec, settings: Config) -> UsdPrice:
+    """The price of one image in USD, the user's own before the spec's.
+
+    Raises:
+        UsageError: there is no rate for the currency.
+    """
+    own = settings.provider(spec.provider).price
+    if own is None:
+        return in_usd(spec.price, settings.rates)
+    amount, currency, source, date = own
+    fact = Fact(source, str(settings.path), "price set by the user", "observed")
+    return in_usd(Price(amount, currency, date, fact), settings.rates)
+
+
+def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
+    """A target's plan, narrowed to the cases asked for.
+
+    Raises:
+        UsageError: a live run has no input images that the provider could fetch.
+    """
+    if request.source == "live" and _wants_images(spec) and not assets_for(spec, settings.assets):
+        raise UsageError(
+            f'{spec.target} needs input images and its document shows none: add assets = ["https://…"] to harness.toml'
+        )
+    whole = plan.build(
+        spec,
+        flow=flow,
+        tier=request.tier,
+        seed=request.seed,
+        usd_per_image=price_of(spec, settings).amount,
+        assets=settings.assets,
+        with_rejects=request.rejects,
+    )
+    cases = [c for c in whole.cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
+    if request.max_cases is not None:
+        accepts = [case.id for case in cases if case.fault is None][: request.max_cases]
+        cases = [case for case in cases if case.fault is not None or case.id in accepts]
+    return replace(whole, cases=tuple(cases))
+
+
+def _wants_images(spec: Spec) -> bool:
+    return any(p.required and p.role in ("image", "images") for p in spec.parameters)
+
+
+def base_url(spec: Spec, flow: Flow, request: Request, settings: Config, environment: Mapping[str, str]) -> str:
+    """Where a target is: the command line before the environment, the file and the document.
+
+    Raises:
+        UsageError: nobody names a host.
+    """
+    provider = spec.provider
+    named = (
+        request.base_urls.get((provider, flow.name))
+        or request.base_urls.get((provider, None))
+        or config.environment_base_url(provider, environment)
+        or settings.provider(provider).base_url
+    )
+    if named:
+        return named.rstrip("/")
+    if flow.server:
+        return flow.server.rstrip("/")
+    variable = provider.upper().replace("-", "_") + "_BASE_URL"
+    raise UsageError(f"{spec.target}: its document names no host: set {variable} or --base-url {provider}=https://…")
+
+
+def key_of(route: Route, request: Request, settings: Config, environment: Mapping[str, str]) -> BoundKey | None:
+    """The key of a target, bound to the origins it may go to.
+
+    Raises:
+        UsageError: the key is missing or malformed, or nobody named this pair of variable and origin.
+    """
+    spec, own = route.spec, settings.provider(route.spec.provider).credential
+    scheme, variable = own or (spec.credential.scheme, spec.credential.env)
+    if request.source == "simulate":
+        return BoundKey(Secret(SIMULATED_KEY), spec.credential.header, scheme, route.origins)
+    _require_named_pair(route, variable, request, settings)
+    return BoundKey(read_key(variable, dict(environment)), spec.credential.header, scheme, route.origins)
+
+
+def _require_named_pair(route: Route, variable: str, request: Request, settings: Config) -> None:
+    spec, provider = route.spec, settings.provider(route.spec.provider)
+    if spec.shipped:
+        return
+    named: set[Origin] = {origin(url) for (name, _), url in request.base_urls.items() if name == spec.provider}
+    if provider.credential is not None:
+        named |= {origin(url) for url in (provider.base_url or "", *provider.origins)}
+    for path in shipped_targets().values():
+        shipped = load(path, shipped=True)
+        if shipped.credential.env == variable:
+            named |= set(map(origin, shipped.servers))
+    for wanted in route.origins - named:
+        scheme, host, port = wanted
+        where = show_origin(f"{scheme}://{host}:{port}")
+        line = f'origins = ["{where}"], credential = {{ scheme = "{spec.credential.scheme}", env = "{variable}" }}'
+        raise UsageError(
+            f"{spec.path} would send {variable} to {where}, which no shipped spec does: to allow it, add to harness.toml "
+            f"under [tool.harness.providers.{spec.provider}]: {line}"
+        )
+
+
+def targets_of(
+    specs: Sequence[Spec], request: Request, settings: Config, environment: Mapping[str, str]
+) -> tuple[Target, ...]:
+    """Everything about a run's targets, decided before anything is sent.
+
+    Raises:
+        UsageError: something about one of them cannot be used.
+    """
+    return tuple(_target(spec, request, settings, environment) for spec in specs)
+
+
+def _target(spec: Spec, request: Request, settings: Config, environment: Mapping[str, str]) -> Target:
+    flow = flow_of(spec, request.flow)
+    route = Route(spec, flow, base_url(spec, flow, request, settings, environment))
+    own = settings.provider(spec.provider)
+    return Target(
+        route=route,
+        plan=plan_of(spec, flow, request, settings),
+        price=price_of(spec, settings),
+        key=key_of(route, request, settings, environment),
+        concurrency=min(request.concurrency, own.max_concurrency or request.concurrency),
+        rate=own.rate,
+    )
+
+
+def budget(targets: Sequence[Target], request: Request, settings: Config) -> Decimal | None:
+    """The run's budget; None for a run that costs nothing.
+
+    Raises:
+        UsageError: the plan is dearer than the default budget and nobody named one.
+    """
+    named = request.max_cost if request.max_cost is not None else settings.max_cost
+    if request.source == "simulate":
+        return named
+    price = sum((target.plan.usd for target in targets), Decimal(0))
+    if named is None and price > DEFAULT_MAX_COST:
+        raise UsageError(
+            f"the plan costs {price:.2f} USD, over the default budget of {DEFAULT_MAX_COST} USD: allow it with --max-cost "
+            f"{price:.2f}, or send less with --max-cases or --case"
+        )
+    return named if named is not None else DEFAULT_MAX_COST

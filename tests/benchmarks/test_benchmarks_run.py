@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = {"bench_transport_cpu.py": "all-in (recorded, parsed)", "bench_throughput.py": "Schemathesis, 1 worker"}
+
+
+@pytest.mark.parametrize(("script", "row"), SCRIPTS.items())
+def test_a_benchmark_runs_to_its_end_and_prints_its_table(script, row):
+    """Each script's quick mode ends well and prints its last row; nothing is claimed about any figure in it."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name(script), "--quick"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    rule, *rows = done.stdout[done.stdout.index("----") :].splitlines()
+    assert set(rule) == {"-"}
+    assert row in rows[-1]
+    assert any(character.isdigit() for character in rows[-1].removeprefix(row))

@@ -1,0 +1,284 @@
+"""The command line as a user meets it: real processes, their output and their exit status."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from harness import resources
+
+SIXTH = Path(__file__).parent / "data" / "bfl-flux-kontext-pro.yaml"
+TARGETS = (
+    "fal-gateway/flux-pro-kontext-multi",
+    "fal/flux-pro-kontext-multi",
+    "umodelverse/flux-kontext-pro",
+    "umodelverse/flux-kontext-pro-multi",
+    "wavespeed/flux-kontext-pro-multi",
+)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
+    return {**keep, "PYTHONWARNINGS": "error", **variables}
+
+
+def harness(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=dict(env or environment()), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@contextmanager
+def simulator(*arguments: object, cwd: Path) -> Iterator[dict[str, str]]:
+    """``harness simulate`` as a process of its own; the base URLs that it prints."""
+    command = [sys.executable, "-m", "harness", "simulate", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        lines = os.read(process.stdout.fileno(), 65536).decode().splitlines()
+        yield dict(line.split("=", 1) for line in lines)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        process.stdout.close()
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The error line of a refused command: exactly one, nothing on standard output, no traceback."""
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("harness: ")
+    return lines[0]
+
+
+def test_a_newcomer_checks_all_targets(tmp_path: Path) -> None:
+    """One command judges, times and prices the five shipped targets, and leaves a run directory."""
+    done = harness("check", "--simulate", "--out", "run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for target in TARGETS:
+        assert target in done.stdout
+    assert "simulated" in done.stdout.splitlines()[0].lower()
+    run = tmp_path / "run"
+    assert {"history.jsonl", "blobs", "report.json", "report.html"} == {path.name for path in run.iterdir()}
+    assert run.stat().st_mode & 0o777 == 0o700
+    report = json.loads((run / "report.json").read_text())
+    assert [report["targets"][target]["verdict"] for target in TARGETS] == ["pass"] * 5
+    assert report["run"]["mode"] == "simulate"
+
+
+def test_json_output_is_the_report(tmp_path: Path) -> None:
+    """With --json standard output is exactly report.json, and it obeys its published schema."""
+    done = harness("check", "fal", "--simulate", "--json", "--max-cases", 2, "--out", "run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, (tmp_path / "run" / "report.json").read_text())
+    schema = json.loads(resources.schema("report").read_text())
+    Draft202012Validator(schema).validate(json.loads(done.stdout))
+
+
+def test_output_that_is_no_terminal_is_plain(tmp_path: Path) -> None:
+    """Piped output holds no carriage return and no escape sequence."""
+    done = harness("check", "fal", "--simulate", "--no-rejects", "--max-cases", 1, cwd=tmp_path)
+    assert re.findall(r"[\r\x1b]", done.stdout + done.stderr) == []
+
+
+@pytest.mark.parametrize("flow", ["queue", "sync"])
+def test_a_flow_can_be_chosen(flow: str, tmp_path: Path) -> None:
+    """--flow takes one of the target's flows."""
+    done = harness("check", "fal", "--simulate", "--flow", flow, "--max-cases", 2, "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["targets"]["fal/flux-pro-kontext-multi"]["flow"] == flow
+
+
+def test_a_sixth_endpoint_is_a_yaml_file(tmp_path: Path) -> None:
+    """A spec given by path is linted, planned, simulated and checked with no change to the code."""
+    shutil.copy(SIXTH, tmp_path / "sixth.yaml")
+    assert harness("specs", "lint", "./sixth.yaml", cwd=tmp_path).stdout == ""
+    plan = harness("plan", "./sixth.yaml", "--json", cwd=tmp_path)
+    assert (plan.returncode, len(json.loads(plan.stdout)["plans"])) == (0, 1)
+    done = harness("check", "./sixth.yaml", "--simulate", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    target = json.loads(done.stdout)["targets"]["bfl/flux-kontext-pro"]
+    assert (target["verdict"], target["cases"]["fail"], target["coverage"]["one_way"]) == ("pass", 0, 1.0)
+
+
+def test_a_report_is_rebuilt_from_the_history(tmp_path: Path) -> None:
+    """`report` and `recheck` compute the same document again from the run directory alone."""
+    harness("check", "fal", "--simulate", "--max-cases", 2, "--out", "run", cwd=tmp_path)
+    report = tmp_path / "run" / "report.json"
+    before = report.read_bytes()
+    report.unlink()
+    assert harness("report", "run", cwd=tmp_path).returncode == 0
+    assert report.read_bytes() == before
+    assert harness("recheck", "run", cwd=tmp_path).returncode == 0
+    assert report.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["check", "nobody", "--simulate"], 2, "unknown target 'nobody'"),
+        (["check", "./missing.yaml", "--simulate"], 4, "cannot read the spec"),
+        (["check", "./broken.yaml", "--simulate"], 4, "broken.yaml:2:"),
+        (["check", "./empty.yaml", "--simulate"], 4, "empty.yaml:1:"),
+        (["check", "fal", "--live"], 2, "FAL_KEY is not set"),
+        (["check", "fal-gateway", "--live"], 2, "FAL_GATEWAY_BASE_URL"),
+        (["check", "fal", "--simulate", "--flow", "poll"], 2, "has no flow 'poll': it has queue, sync"),
+        (["check", "fal", "--simulate", "--base-url", "fal"], 2, "PROVIDER[:FLOW]=URL"),
+        (["check", "fal", "--simulate", "--base-url", "fal=ftp://x"], 2, "PROVIDER[:FLOW]=URL"),
+        (["check", "fal", "--simulate", "--concurrency", "0"], 2, "--concurrency"),
+        (["check", "fal", "--simulate", "--deadline", "soon"], 2, "--deadline"),
+        (["check", "fal", "--simulate", "--max-cost", "much"], 2, "--max-cost"),
+        (["check", "fal", "--simulate", "--max-cost", "-1"], 2, "--max-cost"),
+        (["check", "fal", "--simulate", "--no-such-option"], 2, "--no-such-option"),
+        (["check", "fal", "--simulate", "--out", "taken"], 2, "holds a run already"),
+        (["check", "fal", "--simulate", "--out", "file.txt"], 4, "cannot write the run directory"),
+        (["check", "fal"], 2, "--simulate"),
+        (["check", "fal", "--record"], 2, "not built yet"),
+        (["bench", "fal", "--simulate"], 2, "not built yet"),
+        (["compare", "a", "--candidate", "b"], 2, "not built yet"),
+        (["cassettes", "list"], 2, "not built yet"),
+        (["simulate", "--fault", "x"], 2, "not built yet"),
+        (["report", "nowhere"], 4, "is nowhere a run directory?"),
+        (["recheck", "file.txt"], 4, "is file.txt a run directory?"),
+        (["report", "damaged"], 4, "history.jsonl:1:"),
+        (["no-such-command"], 2, "No such command"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str], status: int, says: str, tmp_path: Path) -> None:
+    """What cannot be used ends with one line that says what and where, and the documented status."""
+    (tmp_path / "broken.yaml").write_text("openapi: 3.1.0\nopenapi: 3.1.0\n")
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "file.txt").write_text("")
+    for name, text in (("taken", "{}\n"), ("damaged", "no json\n{}\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.jsonl").write_text(text)
+    done = harness(*arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert says in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("max_cost = [", "not TOML"),
+        ("max_costs = 1", "max_costs is not a setting"),
+        ("max_cost = 'much'", "max_cost has to be a number"),
+        ("[providers.fal]\nbase_url = 'fal.run'", "providers.fal.base_url has to be http(s) URLs"),
+        ("[tool.harness.providers.fal]\nmax_concurrency = 0", "providers.fal.max_concurrency"),
+        ("[providers.fal]\nkey = 'secret'", "providers.fal.key is not a setting"),
+    ],
+)
+def test_a_malformed_configuration_is_one_sentence(text: str, says: str, tmp_path: Path) -> None:
+    """A configuration file that cannot be used is named, with the setting."""
+    (tmp_path / "harness.toml").write_text(text)
+    done = harness("check", "fal", "--simulate", cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in one_line(done)
+    assert "harness.toml" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["", "   ", "two words", "line\nbreak", "schlüssel"])
+def test_a_malformed_key_never_shows(key: str, tmp_path: Path) -> None:
+    """A key that no header can carry is refused without being printed."""
+    done = harness("check", "fal", "--live", cwd=tmp_path, env=environment(FAL_KEY=key))
+    assert done.returncode == 2
+    assert "FAL_KEY" in one_line(done)
+    assert not key.strip() or key not in done.stderr
+
+
+def test_the_default_budget_is_asked_for_before_anything_is_sent(tmp_path: Path) -> None:
+    """A plan over the default budget names its price and the option."""
+    done = harness("check", "fal", "umodelverse", "--live", cwd=tmp_path, env=environment(FAL_KEY="k", MODELVERSE_API_KEY="k"))
+    assert done.returncode == 2
+    assert re.search(r"the plan costs \d+\.\d\d USD, .* --max-cost \d+\.\d\d", one_line(done))
+
+
+def test_an_unreachable_host_is_unknown(tmp_path: Path) -> None:
+    """Nobody listens: nothing is claimed, nothing is charged, status 3."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    arguments = ("check", "fal", "--live", "--base-url", f"fal={url}", "--max-cases", 1, "--no-rejects", "--json")
+    done = harness(*arguments, cwd=tmp_path, env=environment(FAL_KEY="some-key"))
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["totals"]["verdict"], report["totals"]["usd_max"]) == (3, "unknown", 0.0)
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_base_url_is_never_a_pass(tmp_path: Path) -> None:
+    """A server that knows no such path refuses everything: no reject passes as if it had been judged."""
+    with simulator("fal", cwd=tmp_path) as urls:
+        wrong = urls["fal:queue"].removesuffix("/fal/queue")
+        arguments = ("check", "fal", "--live", "--base-url", f"fal={wrong}/nothing", "--max-cost", 5, "--json")
+        done = harness(*arguments, cwd=tmp_path, env=environment(FAL_KEY="some-key"))
+    assert done.returncode in (1, 3)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refused_key_is_unknown(tmp_path: Path) -> None:
+    """The simulator refuses the key ``invalid``: everything is unknown, status 3, and one finding says why."""
+    with simulator("fal", cwd=tmp_path) as urls:
+        arguments = ("check", "fal", "--live", "--base-url", f"fal={urls['fal:queue']}", "--max-cost", 5, "--json")
+        done = harness(*arguments, cwd=tmp_path, env=environment(FAL_KEY="invalid"))
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["totals"]["verdict"], report["run"]["mode"]) == (3, "unknown", "simulate")
+    checks = {finding["check"] for finding in report["targets"]["fal/flux-pro-kontext-multi"]["findings"]}
+    assert "credentials_accepted" in checks
+
+
+def test_an_unnamed_pair_of_key_and_host_is_refused(tmp_path: Path) -> None:
+    """A spec by path cannot send a key to a host that nobody named; the error shows the line that allows it."""
+    text = SIXTH.read_text().replace("BFL_API_KEY", "FAL_KEY")
+    (tmp_path / "hostile.yaml").write_text(text)
+    done = harness("check", "./hostile.yaml", "--live", cwd=tmp_path, env=environment(FAL_KEY="some-key"))
+    assert done.returncode == 2
+    assert "some-key" not in done.stderr
+    assert 'env = "FAL_KEY"' in one_line(done)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_its_report(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    """One signal ends the run in order: the report is there, marked incomplete, with the unfinished jobs on stderr."""
+    with simulator("fal", "--inference-seconds", 30, cwd=tmp_path) as urls:
+        command = [sys.executable, "-m", "harness", "check", "fal", "--live", "--out", "run", "--max-cost", "5"]
+        command += ["--base-url", f"fal={urls['fal:queue']}", "--no-rejects", "--quiet"]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment(FAL_KEY="some-key"), stderr=subprocess.PIPE, text=True
+        )
+        history = tmp_path / "run" / "history.jsonl"
+        until = time.monotonic() + 30
+        while time.monotonic() < until and (not history.exists() or '"status"' not in history.read_text()):
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "unfinished: fal/flux-pro-kontext-multi/accept/" in errors
+    assert "Traceback" not in errors
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert (report["run"]["complete"], report["totals"]["unknown_charge"]) == (False, 8)
+    assert "some-key" not in history.read_text()
+
+
+def test_the_simulator_prints_ready_made_base_urls(tmp_path: Path) -> None:
+    """One PROVIDER:FLOW=URL line per provider and flow, each usable as --base-url."""
+    with simulator(cwd=tmp_path) as urls:
+        assert sorted(urls) == [
+            "fal-gateway:queue", "fal:queue", "fal:sync", "umodelverse:sync", "wavespeed:poll", "wavespeed:sync",
+        ]  # fmt: skip
+        arguments = ("check", "wavespeed", "--live", "--max-cases", 1, "--no-rejects", "--json")
+        options = [f"--base-url={name}={url}" for name, url in urls.items()]
+        done = harness(*arguments, *options, cwd=tmp_path, env=environment(WAVESPEED_API_KEY="k"))
+    assert (done.returncode, json.loads(done.stdout)["run"]["mode"]) == (0, "simulate")
