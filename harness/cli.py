@@ -202,14 +202,15 @@ def check(**options: Any) -> int:
 
 
 def _check(specs: Any, request: Request, settings: Config, options: dict[str, Any]) -> Finished:
+    from rich.console import Console
+
     from harness.report.terminal import Progress as Bar
     from harness.run import check as run_check
 
-    with Bar(enabled=not options["quiet"]) as bar:
+    with Bar(Console(stderr=True), quiet=options["quiet"]) as bar:
 
         def moved(progress: Progress, ledger: Ledger) -> None:
-            spent = None if request.source == "simulate" else ledger.billed + ledger.unknown
-            bar.update(progress.done, progress.planned, spent, progress.running)
+            bar.update(progress.done, progress.planned, ledger.billed + ledger.unknown, progress.running)
 
         return run_check(specs, request, settings, dict(os.environ), moved)
 

@@ -66,6 +66,11 @@ def wall_time() -> datetime:
     return datetime.now(UTC)
 
 
+def monotonic_seconds() -> float:
+    """The machine's monotonic clock in seconds, for code without an event loop."""
+    return time.monotonic()
+
+
 def cpu_seconds() -> float:
     """Processor time that this process has used so far, in seconds."""
     return time.process_time()

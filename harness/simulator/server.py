@@ -24,7 +24,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from typing import IO
 
 import uvicorn
 
+from harness.clock import monotonic_seconds
 from harness.errors import HarnessError, UsageError
 from harness.simulator.app import application, prefixes
 from harness.simulator.settings import Settings
@@ -207,9 +207,9 @@ def _environment() -> Mapping[str, str]:
 
 
 def _announced(pipe: IO[bytes], errors: IO[bytes]) -> Mapping[str, str]:
-    deadline, text = time.monotonic() + START_SECONDS, b""
+    deadline, text = monotonic_seconds() + START_SECONDS, b""
     while not text.endswith(b"\n"):
-        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - monotonic_seconds()))
         part = os.read(pipe.fileno(), 65536) if ready else b""
         if not part:
             errors.seek(0)

@@ -45,6 +45,7 @@ from harness.history import read
 from harness.model import Outcome
 from harness.simulator import Settings, spawned
 from harness.spec import Spec, find
+from harness.targets import Request, targets_of
 
 TARGETS = ("fal/flux-pro-kontext-multi", "umodelverse/flux-kontext-pro")
 INSTANT = Settings(queue_seconds=0, inference_seconds=0, capacity=1_000_000)
@@ -67,7 +68,7 @@ class Rate:
 
 def ours(spec: Spec, base_url: str, out: Path, concurrency: int, poll_interval: float | None = None) -> Rate:
     """One run of ``harness check --live``."""
-    request = run.Request(
+    request = Request(
         source="live",
         base_urls={(spec.provider, None): base_url},
         concurrency=concurrency,
@@ -76,7 +77,7 @@ def ours(spec: Spec, base_url: str, out: Path, concurrency: int, poll_interval: 
         out=out,
     )
     environment = {spec.credential.env: KEY}
-    planning = _seconds(lambda: run.targets_of([spec], request, CONFIG, environment))
+    planning = _seconds(lambda: targets_of([spec], request, CONFIG, environment))
     run.check([spec], request, CONFIG, environment)
     judging = _seconds(lambda: run.result_of(out))
     history = read(out)
@@ -101,9 +102,9 @@ def schemathesis(spec: Spec, base_url: str, out: Path, workers: int, *more: str)
     out.mkdir()
     report = out / "events.ndjson"
     header = f"{spec.credential.header}: {spec.credential.scheme} {KEY}"
-    command = [sys.executable, "-m", "schemathesis.cli", "run", str(spec.path.resolve()), "--url", base_url, "-H", header]
-    command += ["--workers", str(workers), "--seed", "1", "--continue-on-failure", "--no-color", *more]
-    command += ["--report", "ndjson", "--report-ndjson-path", str(report)]
+    command = [sys.executable, "-m", "schemathesis.cli", "run", str(spec.path.resolve())]
+    command += ["--url", base_url, "-H", header, "--workers", str(workers), "--seed", "1"]
+    command += ["--continue-on-failure", "--no-color", *more, "--report", "ndjson", "--report-ndjson-path", str(report)]
     done = subprocess.run(command, cwd=out, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode in (0, 1), f"schemathesis did not run: {(done.stderr or done.stdout)[-500:]}"
     cases, instants = 0, list[tuple[float, float]]()
@@ -161,12 +162,13 @@ def main() -> None:
     specs = find(TARGETS[1:] if quick else TARGETS)
     head = f"{'':36}{'runs':>5}{'cases':>7}{'reqs':>7}{'cases/s':>10}{'range':>11}{'reqs/s':>10}{'with judging':>14}{'client CPU':>12}"
     print("median rates, one after the other against one simulator that takes no time")
+    rule = "-" * len(head)
     with tempfile.TemporaryDirectory() as directory, spawned(specs, INSTANT) as urls:
         for spec in specs:
             place = Path(directory) / spec.provider
             place.mkdir()
             lines = compare(spec, urls, place, quick=quick)
-            print(f"\n{spec.target} ({spec.default_flow.name})\n{head}\n{'-' * len(head)}", *lines, sep="\n", flush=True)
+            print(f"\n{spec.target} ({spec.default_flow.name})", head, rule, *lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -66,15 +66,10 @@ Opened = Callable[[str], AbstractAsyncContextManager[Ask]]
 def status_of(job: str) -> bytes:
     """The body that answers a poll for a job."""
     link = f"https://queue.fal.run/fal-ai/flux-pro/requests/{job}"
-    return json.dumps({
-        "status": "IN_PROGRESS",
-        "request_id": job,
-        "response_url": link,
-        "status_url": f"{link}/status",
-        "cancel_url": f"{link}/cancel",
-        "logs": None,
-        "metrics": {},
-    }).encode()
+    links = {
+        f"{name}_url": link + tail for name, tail in (("response", ""), ("status", "/status"), ("cancel", "/cancel"))
+    }
+    return json.dumps({"status": "IN_PROGRESS", "request_id": job, **links, "logs": None, "metrics": {}}).encode()
 
 
 _PIECES = status_of("\0").split(b"\\u0000")

@@ -12,7 +12,7 @@ SCRIPTS = {"bench_transport_cpu.py": "all-in (recorded, parsed)", "bench_through
 
 
 @pytest.mark.parametrize(("script", "row"), SCRIPTS.items())
-def test_a_benchmark_runs_to_its_end_and_prints_its_table(script, row):
+def test_a_benchmark_runs_to_its_end_and_prints_its_table(script: str, row: str) -> None:
     """Each script's quick mode ends well and prints its last row; nothing is claimed about any figure in it."""
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name(script), "--quick"],
@@ -22,7 +22,7 @@ def test_a_benchmark_runs_to_its_end_and_prints_its_table(script, row):
         timeout=120,
         check=False,
     )
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
     rule, *rows = done.stdout[done.stdout.index("----") :].splitlines()
     assert set(rule) == {"-"}
     assert row in rows[-1]
