@@ -79,9 +79,9 @@ def specs() -> None:
 def specs_list() -> None:
     """List the shipped targets."""
     from harness.spec import find
-    from harness.spec.show import listing
+    from harness.spec.show import console, listing
 
-    listing(find(()))
+    listing(find(()), console())
 
 
 @specs.command("show")
@@ -89,10 +89,10 @@ def specs_list() -> None:
 def specs_show(target: str) -> None:
     """Show what a target documents, with the places in its document."""
     from harness.spec import find
-    from harness.spec.show import show
+    from harness.spec.show import console, show
 
     for spec in find((target,)):
-        show(spec)
+        show(spec, console())
 
 
 @specs.command("lint")

@@ -26,7 +26,7 @@ API_STEPS = ("submit", "status", "result", "cancel", "probe")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """The bytes of one output: ``how`` is url, data_uri or base64; ``data`` is None when they are not to be had."""
+    """The bytes of one output: ``how`` is url, data_uri, base64 or none; ``data`` is None when they are not to be had."""
 
     output: Output
     how: str
@@ -120,10 +120,12 @@ class Evidence:
             if asset is None or asset.response is None or asset.response.status >= 300:
                 return File(output, "url", None, None)
             return File(output, "url", asset.response.body, asset.response.content_type)
-        if output.base64 and output.base64.startswith("data:"):
+        if not output.base64:
+            return File(output, "none", None, None)
+        if output.base64.startswith("data:"):
             kind, data = data_uri(output.base64)
             return File(output, "base64", data, kind)
-        return File(output, "base64", unbase64(output.base64 or ""), None)
+        return File(output, "base64", unbase64(output.base64), None)
 
     def asset(self, url: str) -> Exchange | None:
         """The last exchange of the download that began at a URL."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache, partial
 
 from harness.checks.evidence import Evidence, File, show
@@ -18,7 +20,7 @@ from harness.model import Failure, Finding, Reply, Response
 Findings = list[Finding] | None
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
 MAX_PIXELS = 64 * 1024 * 1024
-RATIO_TOLERANCE = 0.03
+RATIO_TOLERANCE = Fraction(3, 100)
 NETWORK = ("dns", "refused", "timeout", "connect_timeout", "reset")
 """Failures that say nothing about the file: the network's, not the provider's."""
 
@@ -73,7 +75,9 @@ def image_count(seen: Evidence) -> Findings:
         return None
     parameter, field = seen.spec.parameter("count"), seen.field("outputs")
     asked = seen.case.images
-    sources = [parameter.source if parameter else None, field.source if field else None]
+    # A documented parameter promises its number; how many come without one is the answer's own promise.
+    given = parameter is not None and seen.spec.asked("count", seen.case.body) is not None
+    sources = [parameter.source if parameter and given else field.source if field else None]
     about = [parameter.at] if parameter else []
     name = parameter.name if parameter else None
     if len(seen.outputs) != asked:
@@ -89,32 +93,39 @@ def image_count(seen: Evidence) -> Findings:
                 observed=str(len(seen.outputs)),
             )
         ]
-    addresses = [output.url or output.base64 for output in seen.outputs]
-    if len(set(addresses)) < len(addresses):
+    addresses = [output.url or output.base64 for output in seen.outputs if output.url or output.base64]
+    if _twice(addresses) or _twice([file.data for file in seen.files if file.data]):
         return [
             seen.grade("image_count", "the same image is delivered twice", sources=sources, about=about, parameter=name)
         ]
     return []
 
 
+def _twice(values: Sequence[str | bytes | None]) -> bool:
+    return len(set(values)) < len(values)
+
+
 def image_download(seen: Evidence) -> Findings:
-    """Every image that the answer gives a URL for can be fetched."""
-    linked = [file for file in seen.files if file.how == "url"]
+    """Every image has an address or data, and what has an address can be fetched."""
+    linked = [(number, file) for number, file in enumerate(seen.files) if file.how in ("url", "none")]
     if not linked:
         return None
-    found = []
-    for number, file in enumerate(linked):
+    found, field = [], seen.field("output_url")
+    for number, file in linked:
         if file.data is not None:
+            continue
+        if file.how == "none":
+            # The example of an output may show an empty address; any other address is a promise.
+            about = [f"{field.schema['x-at']}/minLength"] if field and file.output.url == "" else []
+            message = f"image {number + 1} has neither an address nor data"
+            found.append(seen.grade("image_download", message, sources=[field.source if field else None], about=about))
             continue
         message, asset = f"image {number + 1} cannot be fetched", seen.asset(file.output.url or "")
         if asset is not None and isinstance(asset.reply, Failure) and asset.reply.kind in NETWORK:
             found.append(seen.unknown("image_download", message, asset.reply.kind))
             continue
-        field = seen.field("output_url")
-        # The example of an output may show an empty address; any other address is a promise.
-        about = [str(field.schema["x-at"])] if field and not file.output.url else []
         observed = "not tried" if asset is None else _came(asset.reply)
-        found.append(seen.grade("image_download", message, about=about, expected="200", observed=observed))
+        found.append(seen.grade("image_download", message, expected="200", observed=observed))
     return found
 
 
@@ -128,7 +139,7 @@ def image_decodes(seen: Evidence) -> Findings:
         return None
     found = []
     for number, file in enumerate(seen.files):
-        if file.data is None and file.how != "url":
+        if file.data is None and file.how not in ("url", "none"):
             found.append(seen.grade("image_decodes", f"image {number + 1} is not valid base64"))
     for number, _, seen_picture in _pictures(seen):
         if seen_picture.fault:
@@ -181,8 +192,8 @@ def image_dimensions(seen: Evidence) -> Findings:
     found = []
     for number, file, image in pictures:
         if asked and parameter:
-            wanted = int(asked[1]) / int(asked[2])
-            if abs(image.width / image.height / wanted - 1) > RATIO_TOLERANCE:
+            wanted = Fraction(int(asked[1]), int(asked[2]))
+            if abs(Fraction(image.width, image.height) / wanted - 1) > RATIO_TOLERANCE:
                 found.append(
                     seen.grade(
                         "image_dimensions",
@@ -220,9 +231,12 @@ def output_encoding(seen: Evidence) -> Findings:
     if wanted is None:
         return None
     found = []
+    # Whether data asked for inline is still there when a queued job's result is read later may be open.
+    later = [parameter.at, f"#/x-harness/flows/{seen.flow.name}"]
+    late = later if wanted == "data_uri" and seen.flow.status is not None else []
     for number, file in enumerate(seen.files):
         both = bool(file.output.url) and bool(file.output.base64)
-        if both or file.how != wanted:
+        if both or file.how not in (wanted, "none"):
             fields = [field for role in ("output_url", "output_base64") if (field := seen.field(role))]
             message = f"image {number + 1} comes in another encoding than was asked for"
             found.append(
@@ -230,7 +244,7 @@ def output_encoding(seen: Evidence) -> Findings:
                     "output_encoding",
                     f"image {number + 1} comes in two encodings" if both else message,
                     sources=[parameter.source],
-                    about=[parameter.at, *(str(field.schema["x-at"]) for field in fields)] if both else [],
+                    about=[parameter.at, *(str(field.schema["x-at"]) for field in fields)] if both else late,
                     parameter=parameter.name,
                     expected=str(wanted),
                     observed="url and base64" if both else file.how,

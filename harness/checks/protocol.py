@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.checks.evidence import Evidence, show
-from harness.checks.schema import violations
+from harness.checks.schema import Violation, violations
 from harness.flow import KEY_REFUSED
 from harness.metrics.phases import state_of
 from harness.model import Exchange, Fact, Failure, Finding, Outcome, Response, State, Verdict
@@ -189,8 +189,8 @@ def response_schema_conformance(seen: Evidence) -> Findings:
                 seen.grade(
                     "response_schema_conformance",
                     f"{step.operation.id}: {violation.place}: {violation.message}",
-                    sources=[_fact_at(step.shape, violation.at, step.operation.source)],
-                    about=[violation.at],
+                    sources=[_stated(step.shape, violation, step.operation.source)],
+                    about=violation.about,
                     expected=violation.expected,
                     observed=violation.observed,
                 )
@@ -198,9 +198,23 @@ def response_schema_conformance(seen: Evidence) -> Findings:
     return _once(found)
 
 
-def _fact_at(shape: Shape, at: str, otherwise: Fact) -> Fact:
-    """The source of the field at a place of a shape."""
-    return next((f.source for f in shape.fields if f.schema.get("x-at") == at and f.source is not None), otherwise)
+def _stated(shape: Shape, violation: Violation, otherwise: Fact) -> Fact:
+    """Where a broken rule is stated: at its field, else at the nearest field around it, else for the whole shape."""
+    path = tuple("*" if isinstance(part, int) else part for part in violation.path)
+    for length in range(len(path), 0, -1):
+        near = [(f, f.source) for f in shape.fields if f.path == path[:length] and f.source is not None]
+        if near:
+            return next((source for field, source in near if field.schema["x-at"] == violation.at), near[0][1])
+    return _whole(shape, otherwise)
+
+
+def _whole(shape: Shape, otherwise: Fact) -> Fact:
+    """What a shape as a whole rests on: the firmest of its fields' sources."""
+    return min((f.source for f in shape.fields if f.source is not None), key=_firmness, default=otherwise)
+
+
+def _firmness(fact: Fact) -> int:
+    return ("document", "client", "observed", "assumed").index(fact.kind)
 
 
 def error_shape(seen: Evidence) -> Findings:
@@ -219,7 +233,8 @@ def error_shape(seen: Evidence) -> Findings:
                 seen.grade(
                     "error_shape",
                     "the refusal is not JSON",
-                    sources=[step.operation.source],
+                    sources=[_whole(shape, step.operation.source)],
+                    about=[str(shape.schema["x-at"])],
                     observed=show(answer.body.decode("utf-8", "replace")),
                 )
             )
@@ -229,8 +244,8 @@ def error_shape(seen: Evidence) -> Findings:
                 seen.grade(
                     "error_shape",
                     f"{violation.place}: {violation.message}",
-                    sources=[_fact_at(shape, violation.at, step.operation.source)],
-                    about=[violation.at],
+                    sources=[_stated(shape, violation, step.operation.source)],
+                    about=violation.about,
                     expected=violation.expected,
                     observed=violation.observed,
                 )
@@ -240,19 +255,20 @@ def error_shape(seen: Evidence) -> Findings:
 
 def job_lifecycle(seen: Evidence) -> Findings:
     """A job's states are documented, never go back, and it has no outputs before it is done."""
-    step = seen.flow.status
-    polls = seen.call.of("status")
-    if step is None or not polls:
+    if seen.flow.status is None or not seen.call.of("status"):
         return None
     found: list[Finding] = []
-    field = next(iter(step.shape.with_role("status")), None)
-    source = field.source if field else step.operation.source
     highest: State = "queued"
-    for exchange in polls:
-        value = seen.value(exchange)
-        if exchange.response is None or exchange.response.status >= 300 or value is None:
+    for exchange, step in seen.steps:
+        field, value = next(iter(step.shape.with_role("status")), None), seen.value(exchange)
+        if exchange.step not in ("submit", "status") or value is None:
             continue
+        if exchange.response is None or exchange.response.status >= 300:
+            continue
+        source = field.source if field else step.operation.source
         word, state = step.shape.one("status", value), state_of(seen.flow, step, exchange)
+        if exchange.step == "submit" and word is None:
+            continue  # a submit need not name a state
         if state is None:
             words = ", ".join(seen.flow.states)
             message = "the job is in a state that the document does not have"
@@ -279,10 +295,15 @@ def job_completes(seen: Evidence) -> Findings:
         return []
     if seen.call.outcome is Outcome.UNKNOWN:
         return [seen.unknown("job_completes", seen.call.reason)]
+    last, step = seen.steps[-1]
+    outputs = next(iter(step.shape.with_role("outputs")), None)
+    # Where the last answer came and has no outputs, that they should stand there is the shape's promise.
+    came = last.response is not None and last.response.status < 300
     return [
         seen.grade(
             "job_completes",
             f"the job did not deliver: {seen.call.reason}",
+            sources=[outputs.source if outputs and came else None],
             expected="completed",
             observed=seen.call.reason,
         )

@@ -14,13 +14,22 @@ MAX_VIOLATIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule: ``place`` in the answer (``/images/0/url``), ``at`` the place in the spec file."""
+    """One broken rule: ``path`` in the answer, ``at`` the schema's place in the spec file.
 
-    place: str
+    ``about`` are the places there that an ambiguity may be about: the schema, and the keyword of it that is broken.
+    """
+
+    path: tuple[str | int, ...]
     at: str
+    about: tuple[str, ...]
     message: str
     expected: str
     observed: str
+
+    @property
+    def place(self) -> str:
+        """The path as a JSON Pointer (``/images/0/url``)."""
+        return "".join(f"/{part}" for part in self.path) or "/"
 
 
 def violations(schema: Mapping[str, Any], value: Json) -> Iterator[Violation]:
@@ -66,20 +75,20 @@ def _explain(error: Any) -> Iterator[Violation]:
         for inner in closest:
             yield from _explain(inner)
         return
-    place = "".join(f"/{part}" for part in error.absolute_path) or "/"
+    path = tuple(error.absolute_path)
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     at = str(schema.get("x-at", "#"))
     if error.validator == "required":
-        for name in error.validator_value:
-            if isinstance(error.instance, dict) and name not in error.instance:
+        # The validator reports each missing name by itself, and tells which one only in its message.
+        for index, name in enumerate(error.validator_value):
+            if error.message.startswith(repr(name)):
                 missing = schema.get("properties", {}).get(name, {})
                 where = str(missing.get("x-at", f"{at}/properties/{name}"))
-                yield Violation(
-                    f"{place.rstrip('/')}/{name}", where, "a required field is missing", "present", "missing"
-                )
+                about = (where, f"{at}/required/{index}")
+                yield Violation((*path, name), where, about, "a required field is missing", "present", "missing")
         return
     rule = f"{error.validator} {_short(error.validator_value)}"
-    yield Violation(place, at, f"breaks {rule}", rule, _short(error.instance))
+    yield Violation(path, at, (at, f"{at}/{error.validator}"), f"breaks {rule}", rule, _short(error.instance))
 
 
 def _short(value: Any) -> str:

@@ -5,18 +5,18 @@ Rules
 * A plan depends on the spec, the tier, the seed and the assets, and on nothing else: not on concurrency, not on time.
 * Rejects come first, since they are free; accept cases follow in the order in which they add coverage.
 * A case's id says what it is: ``target/parameter/fault`` for a reject, ``target/accept/parameter=label-hash`` for an
-  accept case, whose hash is of the body.
+  accept case, whose hash is of the body, in whatever order its members stand.
 * Every case is priced; the parameter whose role is ``count`` multiplies.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from harness.flow import encode
 from harness.model import Case, Expect, Fact, Json, Plan
 from harness.plan.partitions import Label, partition
 from harness.plan.rejects import faults
@@ -40,7 +40,7 @@ def build(
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
     labels = {parameter.name: partition(parameter, spec, assets) for parameter in free}
     rows = _one_way(labels, seed)
-    widest = sorted(labels, key=lambda name: -len(labels[name]))
+    widest = sorted(labels, key=lambda name: (-len(labels[name]), name))
     accepts = tuple(_accept(spec, fixed, row, widest, usd_per_image) for row in rows)
     base = _base(fixed, labels)
     rejects = tuple(_rejects(spec, free, base, usd_per_image)) if with_rejects else ()
@@ -92,7 +92,7 @@ def _accept(
     lead = next((name for name in widest if not row[name].absent), widest[0])
     body: dict[str, Json] = dict(fixed)
     body |= {name: label.value for name, label in row.items() if not label.absent}
-    digest = hashlib.sha256(encode(body)).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
     images = images_asked(spec, body)
     contested = spec.contested(body)
     return Case(

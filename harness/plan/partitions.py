@@ -93,7 +93,7 @@ def data_uri(kind: str) -> str:
 
 
 def _by_schema(parameter: Parameter) -> Iterator[Label]:
-    schema = parameter.schema
+    schema = {**parameter.detail.get("assumed", {}), **parameter.schema}
     if "enum" in schema:
         yield from (Label(str(member), str(member), member) for member in schema["enum"])
     elif schema.get("type") == "boolean":
@@ -109,7 +109,7 @@ def _numbers(schema: Mapping[str, Any]) -> Iterator[Label]:
     low, high, default = schema.get("minimum"), schema.get("maximum"), schema.get("default")
     step: float = 1 if whole else 0.01
     seen: set[float] = set()
-    middle = None if low is None or high is None else math.floor((low + high) / 2)
+    middle = None if low is None or high is None else _between(low, high)
     for name, kind, value in (
         ("minimum", "lo", low),
         ("just-above-minimum", "lo", None if low is None else _exact(low + step)),
@@ -121,6 +121,12 @@ def _numbers(schema: Mapping[str, Any]) -> Iterator[Label]:
         if value is not None and value not in seen:
             seen.add(value)
             yield Label(name, kind, value)
+
+
+def _between(low: float, high: float) -> float:
+    """A value near the middle: an integer literal where one lies inside, since a float parameter is to see one."""
+    whole = math.floor((low + high) / 2)
+    return whole if low < whole < high else _exact((low + high) / 2)
 
 
 def _exact(value: float) -> float:
@@ -136,13 +142,24 @@ def _negatives(_: Parameter, __: Spec, ___: Sequence[str]) -> Iterator[Label]:
 
 
 def _counts(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
-    low, high = parameter.schema.get("minimum", 1), parameter.schema.get("maximum", 1)
+    schema = {**parameter.detail.get("assumed", {}), **parameter.schema}
+    low, high = schema.get("minimum", 1), schema.get("maximum", 1)
     if high - low > 7:
-        yield from _numbers(parameter.schema)
+        yield from _numbers(schema)
         return
     for number in range(low, high + 1):
         kind = "one" if number == low else "max" if number == high else "many"
         yield Label(str(number), kind, number)
+
+
+def _scale(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
+    """The members of an ordered enum: its two ends are one class, what lies between is another."""
+    labels = list(_by_schema(parameter))
+    if "enum" not in parameter.schema:
+        yield from labels
+        return
+    for label in labels:
+        yield Label(label.name, "edge" if label in (labels[0], labels[-1]) else "mid", label.value)
 
 
 def _seeds(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
@@ -197,6 +214,7 @@ _ROLES: Mapping[str, Callable[[Parameter, Spec, Sequence[str]], Iterator[Label]]
     "count": _counts,
     "seed": _seeds,
     "ratio": _ratios,
+    "safety": _scale,
     "image": _one_image,
     "images": _many_images,
 }

@@ -26,7 +26,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from harness import resources
-from harness.model import VERDICT_ORDER, Judged, Json, Verdict, worst
+from harness.model import VERDICT_ORDER, Json, Judged, Verdict, worst
 from harness.report import text
 from harness.report.results import RunResult, TargetResult
 from harness.strict import load_json, load_yaml

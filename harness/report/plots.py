@@ -19,13 +19,14 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from harness.model import Json
 from harness.report.results import Sample, TargetResult
@@ -36,7 +37,7 @@ WIDE, NARROW = 880, 360
 
 PHASES = ("submit", "queue", "inference", "download")
 _TOTAL = ("submit", "queue", "inference")
-_SIDE = 12
+_SIDE, _TOP, _BOTTOM = 12, 6, 44
 _BESIDE = 600
 """From this width on, a row's note stands beside its name."""
 _LABEL, _NOTE = 44, 46
@@ -48,7 +49,7 @@ _CLASSES = ("ink", "muted", "grid", "dot", "late", "paper", "undivided", *PHASES
 _SENTINELS = {f"#0000{index:02x}": name for index, name in enumerate(_CLASSES, start=1)}
 _COLOUR = {name: colour for colour, name in _SENTINELS.items()}
 
-_STYLE = {
+_STYLE: Mapping[Any, Any] = {
     "svg.hashsalt": "harness",
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -85,7 +86,7 @@ def latency(targets: Sequence[TargetResult], prefix: str, width: int = WIDE) -> 
     log = bool(least) and edge / min(least) > 40
     rows = [_strip(target, edge) for target in targets]
     title = f"Time from submit to completion for {count(len(targets), 'target')}"
-    return _figure(rows, prefix, width, title, _told(rows), edge, min(least, default=0.1) * 0.8 if log else None)
+    return _figure(rows, prefix, width, title, _Scale(edge, min(least) * 0.8 if log else None))
 
 
 def phases(targets: Sequence[TargetResult], prefix: str, width: int = WIDE) -> str:
@@ -94,11 +95,7 @@ def phases(targets: Sequence[TargetResult], prefix: str, width: int = WIDE) -> s
     edge = max((sum(length for _, length in segments) for _, segments in bars), default=0.0) * 1.06 or 1.0
     rows = [_bar(target, segments, edge, width) for target, segments in bars]
     title = f"Median duration of each phase for {count(len(targets), 'target')}"
-    return _figure(rows, prefix, width, title, _told(rows), edge, None)
-
-
-def _told(rows: Sequence[_Row]) -> str:
-    return "; ".join(f"{row.name}: {row.note}" for row in rows)
+    return _figure(rows, prefix, width, title, _Scale(edge))
 
 
 def _name(target: TargetResult) -> str:
@@ -147,9 +144,8 @@ def _strip(target: TargetResult, edge: float) -> _Row:
         for sample, height in zip(shown, heights, strict=True):
             if sample.high - sample.low > edge / 100:
                 axes.plot([sample.low, sample.high], [height] * 2, color=_COLOUR["dot"], alpha=0.35, zorder=2)
-        axes.plot(
-            [sample.midpoint for sample in shown], heights, "o", color=_COLOUR["dot"], ms=4.4, mew=0, alpha=0.8, zorder=3
-        )
+        middles = [sample.midpoint for sample in shown]
+        axes.plot(middles, heights, "o", color=_COLOUR["dot"], ms=4.4, mew=0, alpha=0.8, zorder=3)
         if never:
             late = [y + _scatter(index) for index in range(min(never, _DOTS))]
             axes.plot([edge] * len(late), late, ">", color=_COLOUR["late"], ms=6.5, mew=0, clip_on=False, zorder=5)
@@ -203,41 +199,58 @@ def _bar(target: TargetResult, segments: Sequence[tuple[str, float]], edge: floa
 # ---------------------------------------------------------------- figure
 
 
-def _figure(
-    rows: Sequence[_Row], prefix: str, width: int, title: str, told: str, edge: float, log_from: float | None
-) -> str:
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The axis of seconds: up to ``edge``; logarithmic from ``low`` on, or linear from zero."""
+
+    edge: float
+    low: float | None = None
+
+
+def _figure(rows: Sequence[_Row], prefix: str, width: int, title: str, scale: _Scale) -> str:
+    rows = rows or [_Row("no target was run", "", lambda _axes, _y: None)]
     wide = width >= _BESIDE
-    row, top, bottom = (64 if wide else 100), 6, 44
-    height = top + bottom + row * max(1, len(rows))
     with mpl.rc_context():
+        # Neither a user's matplotlibrc nor an earlier figure may change a byte.
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        figure = Figure(figsize=(width / 72, height / 72))
-        FigureCanvasSVG(figure)
-        axes = figure.add_axes((_SIDE / width, bottom / height, 1 - 2 * _SIDE / width, 1 - (top + bottom) / height))
-        figure.patch.set_visible(False)
-        axes.patch.set_visible(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        if log_from is not None:
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.set_xticks(list(_decades(log_from, edge)))
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(8 if wide else 5, steps=[1, 2, 2.5, 5, 10]))
-        axes.set_xlim(log_from or 0, edge)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_yticks([])
+        figure, axes = _bare(width, (64 if wide else 100) * len(rows))
+        _scale(axes, scale, ticks=8 if wide else 5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.grid(visible=True, axis="x", linewidth=1)
-        axes.set_axisbelow(True)
-        axes.set_xlabel("seconds" if log_from is None else "seconds, logarithmic", loc="right")
-        for index, one in enumerate(rows):
-            _write(axes, index, one, _SIDE / (width - 2 * _SIDE), wide=wide)
+        for index, row in enumerate(rows):
+            _write(axes, index, row, _SIDE / (width - 2 * _SIDE), wide=wide)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
+    told = "; ".join(f"{row.name}: {row.note}" for row in rows)
     return _inline(out.getvalue(), prefix, title, told)
+
+
+def _bare(width: int, height: int) -> tuple[Figure, Axes]:
+    """A figure with bare axes of a height, with room for the scale beneath; a CSS pixel is a point of the figure."""
+    whole = height + _TOP + _BOTTOM
+    figure = Figure(figsize=(width / 72, whole / 72))
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes((_SIDE / width, _BOTTOM / whole, 1 - 2 * _SIDE / width, height / whole))
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_yticks([])
+    return figure, axes
+
+
+def _scale(axes: Axes, scale: _Scale, ticks: int) -> None:
+    if scale.low is None:
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    else:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(list(_decades(scale.low, scale.edge)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlim(scale.low or 0, scale.edge)
+    axes.grid(visible=True, axis="x", linewidth=1)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("seconds" if scale.low is None else "seconds, logarithmic", loc="right")
 
 
 def _decades(low: float, high: float) -> Iterator[float]:
@@ -251,8 +264,8 @@ def _decades(low: float, high: float) -> Iterator[float]:
 
 def _lines(note: str) -> list[str]:
     """A note in lines that break after its commas only."""
-    whole = "\u00a0"
-    return [line.replace(whole, " ") for line in textwrap.wrap(note.replace(" ", whole).replace(f",{whole}", ", "), _NOTE)]
+    unbroken = note.replace(" ", "\u00a0").replace(",\u00a0", ", ")
+    return [line.replace("\u00a0", " ") for line in textwrap.wrap(unbroken, _NOTE)]
 
 
 def _write(axes: Axes, index: int, row: _Row, margin: float, *, wide: bool) -> None:
@@ -273,9 +286,6 @@ def _write(axes: Axes, index: int, row: _Row, margin: float, *, wide: bool) -> N
 
 # ---------------------------------------------------------------- SVG
 
-_ROOT = ("viewBox",)
-_DROPPED = ("font-family",)
-
 
 def _inline(svg: str, prefix: str, title: str, told: str) -> str:
     """Matplotlib's SVG without what an inline, policy-bound page may not hold."""
@@ -287,8 +297,8 @@ def _inline(svg: str, prefix: str, title: str, told: str) -> str:
     for node in root.iter():
         _restyle(node)
         _rename(node, prefix, used)
-    root.attrib = {name: value for name, value in root.attrib.items() if name in _ROOT}
-    root.attrib |= {"class": "plot", "role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc"}
+    labelled = f"{prefix}-title {prefix}-desc"
+    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "plot", "role": "img", "aria-labelledby": labelled}
     for place, (tag, text) in enumerate({"title": title, "desc": told}.items()):
         node = ET.Element(tag, {"id": f"{prefix}-{tag}"})
         node.text = text
@@ -318,7 +328,7 @@ def _restyle(node: ET.Element) -> None:
     for name, value in properties.items():
         if value in _SENTINELS:
             classes.append(f"{name}-{_SENTINELS[value]}")
-        elif name not in _DROPPED:
+        elif name != "font-family":
             node.set(name, value.removesuffix("px") if name == "font-size" else value)
     if classes:
         node.set("class", " ".join(classes))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -39,13 +40,13 @@ def summary(result: RunResult, console: Console, place: Path | None = None) -> N
     document = result.document
     verdict = document["totals"]["verdict"]
     lines: list[tuple[str, str | None]] = [(text.mode_line(document["run"]), "bold")]
-    lines += [("", None), *_table(document["targets"]), ("", None)]
+    lines += [("", None), *_table(document["targets"], console), ("", None)]
     findings = list(_findings(document["targets"]))
     lines += findings[:MOST_FINDINGS]
     if len(findings) > MOST_FINDINGS:
         lines.append((f"  and {text.count(len(findings) - MOST_FINDINGS, 'further finding')} in the report", "dim"))
     lines += [("", None)] if findings else []
-    lines.append((verdict, f"bold {_COLOURS[verdict]}"))
+    lines.append((f"verdict: {verdict}", f"bold {_COLOURS[verdict]}"))
     lines += [(f"  {reason}", None) for reason in text.reasons(document)]
     if place is not None:
         lines.append((f"  {text.visible(place)}", None))
@@ -66,12 +67,18 @@ def _print(console: Console, line: str, style: str | None) -> None:
         console.print(Text(safe, style=style or "", end=""), soft_wrap=True, highlight=False)
 
 
-def _table(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, str | None]]:
+def _table(targets: Mapping[str, Mapping[str, Json]], console: Console) -> Iterator[tuple[str, str | None]]:
+    """A header and a line for each target; on a terminal too narrow for it, each name on a line of its own."""
     rows = [_row(name, target) for name, target in targets.items()]
     widths = [max(len(cell) for cell in column) for column in zip(_HEAD, *rows, strict=True)]
-    yield _aligned(_HEAD, widths), "dim"
-    for row in rows:
-        yield _aligned(row, widths), _COLOURS[row[1]]
+    narrow = not is_plain(console) and sum(widths) + len(_GAP) * (len(widths) - 1) > console.width
+    if narrow:
+        widths[0] = 0
+    yield _aligned(("", *_HEAD[1:]) if narrow else _HEAD, widths), "dim"
+    for name, *cells in rows:
+        if narrow:
+            yield name, "bold"
+        yield _aligned(("" if narrow else name, *cells), widths), _COLOURS[cells[0]]
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -137,7 +144,7 @@ class Progress:
             self._bar = Bar(*columns, console=console, transient=True)
             self._task = self._bar.add_task("", total=None, running=0, spent=text.usd(0))
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self

@@ -1,9 +1,9 @@
-"""Text for people: what came from outside made safe to show, and the few phrases that every report shares.
+r"""Text for people: what came from outside made safe to show, and the few phrases that every report shares.
 
 Rules
 -----
 * Whatever a provider, a document or a file said is shown through ``visible``: characters that steer a terminal, turn
-  the writing direction, hide or cannot be encoded are spelled out (``\\u202e``), and long text is cut with a count.
+  the writing direction, hide or cannot be encoded are spelled out (``\u202e``), and long text is cut with a count.
 * ``log_line`` makes a line that no CI system reads as a command of its own.
 * Durations are in seconds and amounts in USD; a figure that the sample cannot give is an en dash, never a zero.
 """
@@ -109,7 +109,7 @@ def count(number: int, noun: str) -> str:
 
 def is_simulated(run: Mapping[str, Json]) -> bool:
     """Whether any answer of the run came from the simulator."""
-    return run["mode"] == "simulate" or run["recorded_from"] == "simulator"
+    return bool(run["mode"] == "simulate" or run["recorded_from"] == "simulator")
 
 
 def mode_line(run: Mapping[str, Json]) -> str:
@@ -138,7 +138,9 @@ def reasons(document: Mapping[str, Json]) -> list[str]:
     for verdict, verb in ((Verdict.FAIL, "failed"), (Verdict.UNKNOWN, "could not be judged"), (Verdict.WARN, "warned")):
         with_any = {name: n for name, target in targets.items() if (n := target["cases"][verdict.value])}
         if with_any:
-            where = ", ".join(f"{visible(name, 60)} {n}{_by_checks(targets[name], verdict)}" for name, n in with_any.items())
+            where = ", ".join(
+                f"{visible(name, 60)} {n}{_by_checks(targets[name], verdict)}" for name, n in with_any.items()
+            )
             said.append(f"{count(sum(with_any.values()), 'case')} {verb}: {where}.")
     if not run["complete"]:
         missing = sum(target["cases"]["planned"] - target["cases"]["run"] for target in targets.values())

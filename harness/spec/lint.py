@@ -281,9 +281,12 @@ def _plain_scalars(file: _File) -> Found:
     """Plain scalars that readers of YAML 1.1, many other tools among them, take for a number or a boolean."""
     lines = file.text.decode().splitlines()
     for pointer, line in file.document.ambiguous.items():
+        mapping, _, name = pointer.rpartition("/")
         # The loader gives a key the pointer of its mapping with an empty name.
-        value = file.get(pointer)
-        said = value if isinstance(value, str | int) else "the key " + lines[line - 1].strip(" -{").partition(":")[0]
+        said = name and str(file.get(pointer))
+        if not name:
+            said = lines[line - 1].strip(" -{").partition(":")[0]
+            pointer = f"{mapping}/{said}"
         yield pointer, f"{said} is something else to a YAML 1.1 reader; put it in quotes"
 
 
@@ -301,9 +304,12 @@ def _references(file: _File) -> Found:
         try:
             inline(file.root, node, f"#{pointer}")
         except Fault as fault:
-            # A fault further down is told where it stands; only of what a reference grows to it tells itself.
-            if fault.pointer == f"{pointer}/$ref" or not fault.pointer.endswith("/$ref"):
+            # A broken reference further down is told where it stands; growth beyond measure once, for all who see it.
+            if fault.pointer == f"{pointer}/$ref":
                 yield f"{pointer}/$ref", fault.message
+            elif not fault.pointer.endswith("/$ref"):
+                yield f"{pointer}/$ref", fault.message
+                return
 
 
 def _schemas(file: _File) -> Found:
@@ -375,8 +381,9 @@ def _places(file: _File) -> Found:
 def _examples(file: _File) -> Found:
     """Defaults, examples, constants and enum members agree with their schema, unless an ambiguity is about them."""
     for pointer, node in file.schemas:
-        schema = file.inlined(pointer) or {}
-        for keyword in [keyword for keyword in VALUES if keyword in node]:
+        said = [keyword for keyword in VALUES if keyword in node]
+        schema = (file.inlined(pointer) if said else None) or {}
+        for keyword in said:
             others = {key: item for key, item in schema.items() if key != keyword}
             if keyword not in ("enum", "examples"):
                 yield from _contradiction(file, f"{pointer}/{keyword}", node[keyword], others)
@@ -634,7 +641,7 @@ RULES: Mapping[str, Callable[[_File], Found]] = {
     "error": _errors,
     "target": _target,
 }
-"""The rules on content. After them come ``openapi`` and ``load``, which speak only of lines not spoken of before."""
+"""The rules on content. After them come ``openapi`` and ``load``, which speak once of lines not spoken of before."""
 
 
 def _lint(path: Path, texts: Mapping[str, str]) -> Iterator[Problem]:
@@ -651,7 +658,11 @@ def _lint(path: Path, texts: Mapping[str, str]) -> Iterator[Problem]:
     order = [*RULES, "openapi", "load"]
     problems = {problem for rule, check in RULES.items() for problem in _problems(file, rule, check)}
     spoken = {problem.line for problem in problems}
-    problems |= {problem for problem in _problems(file, "openapi", _openapi) if problem.line not in spoken}
+    for problem in _problems(file, "openapi", _openapi):
+        # The validator names no place for a bad default or example: that is the root's line.
+        if problem.line not in spoken and (problem.line > document.line("") or not problems):
+            spoken.add(problem.line)
+            problems.add(problem)
     if not problems:
         problems |= set(_loading(file))
     yield from sorted(problems, key=lambda problem: (problem.line, order.index(problem.rule), problem.message))

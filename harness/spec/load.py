@@ -37,11 +37,12 @@ from harness.spec.contract import (
     Spec,
     Step,
 )
-from harness.strict import MAX_DEPTH, MAX_NODES, Document, StrictError, escape, load_json, load_yaml, resolve
+from harness.strict import MAX_DEPTH, Document, StrictError, escape, load_json, load_yaml, resolve
 
 METHODS = ("get", "put", "post", "delete", "patch")
 JSON_BODY = "application/json"
 MAX_INLINED_DEPTH = 128
+MAX_INLINED_NODES = 20_000
 
 
 class SpecError(InputError):
@@ -161,8 +162,12 @@ def schema_faults(value: Any) -> Iterator[Fault]:
             return
     for pointer, kind, node in extensions(value):
         for error in sorted(_validator(kind).iter_errors(node), key=lambda e: list(map(str, e.absolute_path))):
-            below = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
-            yield Fault(pointer + below, f"{EXTENSION}: {error.message[:200]}")
+            below = pointer + "".join(f"/{escape(str(part))}" for part in error.absolute_path)
+            if error.validator == "additionalProperties":
+                for name in error.instance.keys() - error.schema["properties"].keys():
+                    yield Fault(f"{below}/{escape(name)}", f"{EXTENSION}: there is no keyword {name[:40]!r} here")
+            else:
+                yield Fault(below, f"{EXTENSION}: {error.message[:200]}")
 
 
 def extensions(value: Any, pointer: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -215,8 +220,8 @@ class _Inliner:
 
     def read(self, node: Any, at: str, open_refs: tuple[str, ...], depth: int = 0) -> Any:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise Fault(at.removeprefix("#"), f"the references grow to more than {MAX_NODES} nodes")
+        if self.nodes > MAX_INLINED_NODES:
+            raise Fault(at.removeprefix("#"), f"the references grow to more than {MAX_INLINED_NODES} nodes")
         if depth > MAX_INLINED_DEPTH:
             raise Fault(at.removeprefix("#"), f"the references nest deeper than {MAX_INLINED_DEPTH} levels")
         if isinstance(node, list):

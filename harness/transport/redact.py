@@ -5,6 +5,8 @@ Rules
 * It works on the bytes that are about to be written, whatever made them.
 * A key is searched as it is, upper-cased and lower-cased, percent-, JSON-, hex- and base64-encoded (at each of the three byte
   offsets). What matches becomes ``MASK``: one-way, nothing can be restored from it.
+* A key of fewer than ``SHORTEST`` characters is an ordinary word (``test``, ``invalid``): masking it everywhere would
+  destroy the record and protect nothing. Such a key is kept out of the records by never being written there.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from urllib.parse import quote, quote_plus
 from harness.secret import Secret
 
 MASK = "***"
+SHORTEST = 8
 
 
 class Redactor:
     """Masks a run's keys in text and bytes."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        spellings = {spelling for secret in secrets for spelling in _spellings(secret.reveal())}
+        keys = [key for secret in secrets if len(key := secret.reveal()) >= SHORTEST]
+        spellings = {spelling for key in keys for spelling in _spellings(key)}
         ordered = sorted((s.encode() for s in spellings), key=lambda s: (-len(s), s))
         self._pattern = re.compile(b"|".join(map(re.escape, ordered))) if ordered else None
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import cache
 
-from harness.model import Call, Case, Fact, Finding, Judged, Json, Outcome, Plan, Verdict, worst
+from harness.metrics.quantiles import quantile
+from harness.model import Call, Case, Fact, Finding, Json, Judged, Outcome, Plan, Verdict, worst
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Flow, Spec, find
 
@@ -28,30 +29,15 @@ def spec(target: str) -> Spec:
 
 
 def distribution(samples: Sequence[Sample]) -> Json:
-    """Figures of the right shape and about the right size; the true ones are the metrics' business."""
-    n = len(samples)
     middles = sorted(sample.midpoint for sample in samples)
     censored = sum(math.isinf(value) for value in middles)
-
-    def at(share: float) -> float | None:
-        value = middles[min(n - 1, round(share * n))]
-        return round(value, 6) if math.isfinite(value) else None
-
-    def quantile(q: float) -> Json:
-        if n < 1 / (1 - q):
-            return {"value": None, "low": at(q - 0.3) if n > 5 else None, "high": None}
-        spread = 1.96 * math.sqrt(q * (1 - q) / n)
-        return {"value": at(q), "low": at(q - spread), "high": at(q + spread) if q + spread < 1 else None}
-
     return {
         "unit": "s",
-        "n": n,
+        "n": len(middles),
         "censored": censored,
-        "mean": round(sum(middles) / n, 6) if n and not censored else None,
+        "mean": sum(middles) / len(middles) if middles and not censored else None,
         "method": "midpoint" if any(sample.low != sample.high for sample in samples) else "exact",
-        "p50": quantile(0.5),
-        "p95": quantile(0.95),
-        "p99": quantile(0.99),
+        **{name: asdict(quantile(middles, q)) for name, q in {"p50": 0.5, "p95": 0.95, "p99": 0.99}.items()},
     }
 
 
@@ -69,12 +55,18 @@ def never(n: int) -> tuple[Sample, ...]:
     return tuple(Sample(f"late-{index}", math.inf, math.inf) for index in range(n))
 
 
-def accepted(of: Spec, number: int, labels: Mapping[str, str], *findings: Finding, checks: Sequence[str] = ()) -> Judged:
-    case = Case(f"{of.target}/accept/{number:02}", of.target, {}, "accept", "covers its labels", 1, Decimal("0.04"), labels)
+def accepted(
+    of: Spec, number: int, labels: Mapping[str, str], *findings: Finding, checks: Sequence[str] = ()
+) -> Judged:
+    case = Case(
+        f"{of.target}/accept/{number:02}", of.target, {}, "accept", "covers its labels", 1, Decimal("0.04"), labels
+    )
     return judged(case, findings, checks)
 
 
-def refused(of: Spec, parameter: str | None, fault: str, *findings: Finding, sent: bool = True, either: bool = False) -> Judged:
+def refused(
+    of: Spec, parameter: str | None, fault: str, *findings: Finding, sent: bool = True, either: bool = False
+) -> Judged:
     name = parameter or "body"
     expect = "either" if either else "reject"
     case = Case(f"{of.target}/{name}/{fault}", of.target, {}, expect, "", 1, Decimal("0.04"), {}, parameter, fault)
@@ -89,7 +81,7 @@ def judged(case: Case, findings: Sequence[Finding], checks: Sequence[str], *, se
     return Judged(case, call, verdict, own, verdicts if sent else {})
 
 
-def target_result(
+def target_result(  # noqa: PLR0917 - as a table
     of: Spec,
     flow: Flow,
     judgements: Sequence[Judged],
@@ -109,13 +101,33 @@ def target_result(
         "flow": flow.name,
         "origin": flow.server or "https://fal-gateway.invalid",
         "verdict": "pass" if verdict is WARN else verdict.value,
-        "coverage": {"one_way": 1.0 if ran else 0.0, "two_way_classes": 0.9994, "two_way_values": 0.571, "rejects": 0.98},
-        "cases": {"planned": len(cases), "run": len(ran), **{word: counts[word] for word in ("pass", "fail", "warn", "unknown")}},
+        "coverage": {
+            "one_way": 1.0 if ran else 0.0,
+            "two_way_classes": 0.9994,
+            "two_way_values": 0.571,
+            "rejects": 0.98,
+        },
+        "cases": {
+            "planned": len(cases),
+            "run": len(ran),
+            **{word: counts[word] for word in ("pass", "fail", "warn", "unknown")},
+        },
         "findings": [_finding(finding, of) for one in judgements for finding in one.findings],
         "polling": {"schedule": {"kind": "adaptive", "step_s": 1.0}, "polls_per_job": 2.9} if flow.status else None,
         "latency": {
-            phase: {"not_separable": not_separable[phase]} if phase in not_separable else distribution(samples.get(phase, ()))
-            for phase in ("submit", "queue", "inference", "total", "result", "download", "end_to_end", "reported_inference")
+            phase: {"not_separable": not_separable[phase]}
+            if phase in not_separable
+            else distribution(samples.get(phase, ()))
+            for phase in (
+                "submit",
+                "queue",
+                "inference",
+                "total",
+                "result",
+                "download",
+                "end_to_end",
+                "reported_inference",
+            )
         },
         "cost": {
             "paid_requests": paid,
@@ -145,7 +157,7 @@ def _finding(finding: Finding, of: Spec) -> Json:
     }
 
 
-def finding(
+def finding(  # noqa: PLR0917 - a table of findings reads best without names
     check: str, verdict: Verdict, message: str, parameter: str | None = None, expected: str = "", observed: str = "",
     source: Fact | None = None,
 ) -> Finding:  # fmt: skip
@@ -194,7 +206,15 @@ def fal_queue() -> TargetResult:
                  *([FEWER] if number // 2 % 5 == 4 else []), *([RATIO] if number // 4 % 5 == 1 else []), checks=JUDGED_BY)
         for number in range(24)
     ]  # fmt: skip
-    faults = ("missing", "null", "wrong-type-string", "wrong-type-object", "below-minimum", "above-maximum", "not-a-number")
+    faults = (
+        "missing",
+        "null",
+        "wrong-type-string",
+        "wrong-type-object",
+        "below-minimum",
+        "above-maximum",
+        "not-a-number",
+    )
     rejects = [refused(of, name, fault) for name in domains for fault in faults]
     rejects += [refused(of, "guidance_scale", "infinite", TOO_MANY), refused(of, "prompt", "empty", TOO_MANY)]
     rejects += [refused(of, "safety_tolerance", "integer-6", ACCEPTS_SEVEN, either=True)]
@@ -217,9 +237,17 @@ def fal_queue() -> TargetResult:
 def umodelverse_sync() -> TargetResult:
     """All passes; one duration holds every phase."""
     of = spec("umodelverse/flux-kontext-pro")
-    domains = {"prompt": {"ascii": "plain", "unicode": "unicode"}, "n": {"absent": "absent", "minimum": "one", "2": "many"}}
+    domains = {
+        "prompt": {"ascii": "plain", "unicode": "unicode"},
+        "n": {"absent": "absent", "minimum": "one", "2": "many"},
+    }
     rows = [
-        accepted(of, number, {name: list(labels)[number % len(labels)] for name, labels in domains.items()}, checks=JUDGED_BY[:6])
+        accepted(
+            of,
+            number,
+            {name: list(labels)[number % len(labels)] for name, labels in domains.items()},
+            checks=JUDGED_BY[:6],
+        )
         for number in range(12)
     ]
     rows += [refused(of, "n", "above-maximum"), refused(of, "prompt", "missing")]
@@ -234,7 +262,9 @@ def wavespeed_poll() -> TargetResult:
     """Two of fourteen jobs never complete; the step is too coarse for the queue."""
     of = spec("wavespeed/flux-kontext-pro-multi")
     domains = {"prompt": {"ascii": "plain"}, "guidance_scale": {"absent": "absent", "minimum": "lo", "maximum": "hi"}}
-    late = finding("job_completes", UNKNOWN, "the job passed the deadline of 300 s", None, "a final state", "processing")
+    late = finding(
+        "job_completes", UNKNOWN, "the job passed the deadline of 300 s", None, "a final state", "processing"
+    )
     rows = [
         accepted(of, number, {"prompt": "ascii", "guidance_scale": ("absent", "minimum", "maximum")[number % 3]},
                  *([late] if number > 11 else []), checks=JUDGED_BY)
@@ -248,7 +278,9 @@ def wavespeed_poll() -> TargetResult:
         "end_to_end": spread(12, 8.1),
     }
     hidden = {"queue": coarse, "inference": coarse}
-    return target_result(of, of.default_flow, rows, samples, hidden, domains, "0.04 USD per image, WaveSpeed, 2026-10-12 (document)")
+    return target_result(
+        of, of.default_flow, rows, samples, hidden, domains, "0.04 USD per image, WaveSpeed, 2026-10-12 (document)"
+    )
 
 
 @cache
@@ -277,7 +309,13 @@ def run(*targets: TargetResult, mode: str = "replay", recorded_from: str | None 
             "harness_version": "0.1.0",
             "seed": 0,
             "command": "harness check --replay --tier core",
-            "audit": {"valid": True, "reasons": [], "loop_lag_p99_s": 0.0004, "start_lag_p99_s": None, "cpu_share": 0.11},
+            "audit": {
+                "valid": True,
+                "reasons": [],
+                "loop_lag_p99_s": 0.0004,
+                "start_lag_p99_s": None,
+                "cpu_share": 0.11,
+            },
             **changes,
         },
         "totals": {
@@ -296,7 +334,9 @@ def run(*targets: TargetResult, mode: str = "replay", recorded_from: str | None 
 
 def realistic(mode: str = "replay", recorded_from: str | None = "live") -> RunResult:
     """Four providers, every verdict, every kind of latency."""
-    return run(fal_queue(), umodelverse_sync(), wavespeed_poll(), gateway_untouched(), mode=mode, recorded_from=recorded_from)
+    return run(
+        fal_queue(), umodelverse_sync(), wavespeed_poll(), gateway_untouched(), mode=mode, recorded_from=recorded_from
+    )
 
 
 HOSTILE = (
