@@ -281,6 +281,7 @@ def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool
     from harness.history import plan_json
     from harness.plan.show import show
     from harness.spec import find
+    from harness.spec.show import console
     from harness.targets import Request, flow_of, plan_of, price_of
 
     settings, request = _config(), Request(source="simulate", flow=flow, seed=seed)
@@ -289,7 +290,7 @@ def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool
         click.echo(json.dumps({"plans": [plan_json(one) for one in plans]}, ensure_ascii=False, indent=2))
         return
     for spec, one in zip(find(targets), plans, strict=True):
-        show(one, price_of(spec, settings))
+        show(one, price_of(spec, settings), console())
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -43,7 +43,7 @@ def faults(parameter: Parameter) -> Iterator[FaultyValue]:
         yield FaultyValue("missing", f"{name} is left out", missing=True)
     kind = schema.get("type")
     if isinstance(kind, str):
-        yield FaultyValue("wrong-type", f"{name} is not a {kind}", _WRONG_TYPES[kind])
+        yield FaultyValue("wrong-type", f"{name} is not of type {kind}", _WRONG_TYPES[kind])
     if "minimum" in schema:
         low = schema["minimum"]
         yield FaultyValue("below-minimum", f"{name} is below {low}", _outside(low, -1, kind))

@@ -12,18 +12,19 @@ from harness.metrics.cost import UsdPrice
 from harness.model import Plan
 
 
-def show(plan: Plan, price: UsdPrice, console: Console | None = None) -> None:
+def show(plan: Plan, price: UsdPrice, to: Console) -> None:
     """Print what a plan sends, why, and what it costs."""
-    console = console or Console()
     counts = Counter(case.expect for case in plan.cases)
-    table = Table(title=Text(f"{plan.target} ({plan.flow}, {plan.tier})"), title_justify="left")
-    for name in ("case", "expect", "images", "USD", "why"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("images", "USD") else "left")
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    table.add_column("expect", no_wrap=True)
+    table.add_column("USD", justify="right", no_wrap=True)
+    table.add_column("case", overflow="fold")
+    table.add_column("why", overflow="fold", max_width=44)
     for case in plan.cases:
         usd = "free" if case.expect == "reject" else f"{case.usd:.3f}"
-        short = case.id.removeprefix(f"{plan.target}/")
-        table.add_row(*map(Text, (short, case.expect, str(case.images), usd, case.why)))
-    console.print(table)
+        table.add_row(*map(Text, (case.expect, usd, case.id.removeprefix(f"{plan.target}/"), case.why)))
+    to.print(Text(f"{plan.target} ({plan.flow}, {plan.tier})", style="bold"))
+    to.print(table)
     said = ", ".join(f"{number} {expect}" for expect, number in sorted(counts.items()))
-    console.print(Text(f"{len(plan.cases)} requests ({said}); {plan.usd:.2f} USD if all are accepted that should be"))
-    console.print(Text(f"price: {price.source}\n"))
+    to.print(Text(f"{len(plan.cases)} requests ({said}); {plan.usd:.2f} USD if all that may be accepted are"))
+    to.print(Text(f"price: {price.source}\n"))

@@ -81,7 +81,7 @@ def _percent(share: float | None) -> str:
     if share is None:
         return text.NOTHING
     # Never round what is not whole up to it.
-    return f"{min(share * 100, 100 if share >= 1 else 99.9):.4g} %"
+    return f"{min(share * 100, 100 if share >= 1 else 99.9):.3g} %"
 
 
 def _view(result: RunResult) -> dict[str, Any]:

@@ -70,11 +70,14 @@ _STYLE: Mapping[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What one target contributes to a figure: its name, a note at the right, and what to draw at a height."""
+    """What one target contributes to a figure: its name, a note, and how to draw its marks.
+
+    ``draw`` is given the height of their middle and a thickness, both in rows.
+    """
 
     name: str
     note: str
-    draw: Callable[[Axes, float], None]
+    draw: Callable[[Axes, float, float], None]
 
 
 def latency(targets: Sequence[TargetResult], prefix: str, width: int = WIDE) -> str:
@@ -133,21 +136,23 @@ def _strip(target: TargetResult, edge: float) -> _Row:
         bounds = interval(median)
         parts.append(f"p50 {seconds(median['value'])}" + (f" ({bounds})" if bounds else ""))
 
-    def draw(axes: Axes, y: float) -> None:
+    def draw(axes: Axes, y: float, thick: float) -> None:
         if median is not None:
             low = median["low"] if median["low"] is not None else median["value"]
             high = median["high"] if median["high"] is not None else edge
-            axes.barh([y], [high - low], 0.44, left=[low], color=_COLOUR["grid"], zorder=1)
-            axes.plot([median["value"]] * 2, [y - 0.27, y + 0.27], color=_COLOUR["ink"], linewidth=2, zorder=4)
+            axes.barh([y], [high - low], 0.9 * thick, left=[low], color=_COLOUR["grid"], zorder=1)
+            axes.plot(
+                [median["value"]] * 2, [y - 0.55 * thick, y + 0.55 * thick], color=_COLOUR["ink"], linewidth=2, zorder=4
+            )
         shown = _thinned(done)
-        heights = [y + _scatter(index) for index in range(len(shown))]
+        heights = [y + thick * _scatter(index) for index in range(len(shown))]
         for sample, height in zip(shown, heights, strict=True):
             if sample.high - sample.low > edge / 100:
                 axes.plot([sample.low, sample.high], [height] * 2, color=_COLOUR["dot"], alpha=0.35, zorder=2)
         middles = [sample.midpoint for sample in shown]
         axes.plot(middles, heights, "o", color=_COLOUR["dot"], ms=4.4, mew=0, alpha=0.8, zorder=3)
         if never:
-            late = [y + _scatter(index) for index in range(min(never, _DOTS))]
+            late = [y + thick * _scatter(index) for index in range(min(never, _DOTS))]
             axes.plot([edge] * len(late), late, ">", color=_COLOUR["late"], ms=6.5, mew=0, clip_on=False, zorder=5)
 
     return _Row(_name(target), ", ".join(parts), draw)
@@ -160,8 +165,8 @@ def _thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 def _scatter(index: int) -> float:
-    """A height in -0.17..0.17 that keeps neighbours apart: multiples of the golden ratio, no chance involved."""
-    return (index * 0.6180339887498949 % 1 - 0.5) * 0.34
+    """A height in -0.35..0.35 that keeps neighbours apart: multiples of the golden ratio, no chance involved."""
+    return (index * 0.6180339887498949 % 1 - 0.5) * 0.7
 
 
 def _segments(target: TargetResult) -> list[tuple[str, float]]:
@@ -180,13 +185,13 @@ def _bar(target: TargetResult, segments: Sequence[tuple[str, float]], edge: floa
         for phase, length in segments
     ]
 
-    def draw(axes: Axes, y: float) -> None:
+    def draw(axes: Axes, y: float, thick: float) -> None:
         left = 0.0
         for phase, length in segments:
             hatch = "////" if phase == "undivided" else None
-            axes.barh([y], [length], 0.5, left=[left], color=_COLOUR[phase], hatch=hatch, linewidth=0, zorder=2)
+            axes.barh([y], [length], thick, left=[left], color=_COLOUR[phase], hatch=hatch, linewidth=0, zorder=2)
             if left:
-                axes.plot([left, left], [y - 0.25, y + 0.25], color=_COLOUR["paper"], linewidth=1.5, zorder=3)
+                axes.plot([left, left], [y - thick / 2, y + thick / 2], color=_COLOUR["paper"], linewidth=1.5, zorder=3)
             # A word fits when its segment is wider than seven pixels a letter.
             if hatch is None and length / edge * (width - 24) > 7.5 * len(phase) + 6:
                 at = (left + length / 2, y)
@@ -208,7 +213,7 @@ class _Scale:
 
 
 def _figure(rows: Sequence[_Row], prefix: str, width: int, title: str, scale: _Scale) -> str:
-    rows = rows or [_Row("no target was run", "", lambda _axes, _y: None)]
+    rows = rows or [_Row("no target was run", "", lambda _axes, _y, _thick: None)]
     wide = width >= _BESIDE
     with mpl.rc_context():
         # Neither a user's matplotlibrc nor an earlier figure may change a byte.
@@ -275,13 +280,13 @@ def _write(axes: Axes, index: int, row: _Row, margin: float, *, wide: bool) -> N
     top = index - (0.30 if wide else 0.38)
     axes.text(-margin, top, row.name, transform=across, ha="left", va="center", weight="bold")
     if wide:
-        notes, place, side, y = [row.note], (1 + margin, top), "right", index + 0.16
+        notes, place, side, y, thick = [row.note], (1 + margin, top), "right", index + 0.16, 0.5
     else:
-        notes, place, side, y = _lines(row.note), (-margin, top + 0.165), "left", index + 0.27
+        notes, place, side, y, thick = _lines(row.note), (-margin, top + 0.165), "left", index + 0.27, 0.36
     for line, note in enumerate(notes[:2]):
         at = (place[0], place[1] + 0.14 * line)
         axes.text(*at, note, transform=across, ha=side, va="center", color=_COLOUR["muted"], size=11)
-    row.draw(axes, y)
+    row.draw(axes, y, thick)
 
 
 # ---------------------------------------------------------------- SVG

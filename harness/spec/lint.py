@@ -283,11 +283,9 @@ def _plain_scalars(file: _File) -> Found:
     for pointer, line in file.document.ambiguous.items():
         mapping, _, name = pointer.rpartition("/")
         # The loader gives a key the pointer of its mapping with an empty name.
-        said = name and str(file.get(pointer))
-        if not name:
-            said = lines[line - 1].strip(" -{").partition(":")[0]
-            pointer = f"{mapping}/{said}"
-        yield pointer, f"{said} is something else to a YAML 1.1 reader; put it in quotes"
+        said = str(file.get(pointer)) if name else lines[line - 1].strip(" -{").partition(":")[0]
+        place = pointer if name else f"{mapping}/{said}"
+        yield place, f"{said} is something else to a YAML 1.1 reader; put it in quotes"
 
 
 def _references(file: _File) -> Found:

@@ -148,7 +148,7 @@ def compare(spec: Spec, urls: Mapping[str, str], directory: Path, *, quick: bool
             out = directory / f"{number}-{concurrency}-{interval}"
             rates[name].append(ours(spec, base_url, out, concurrency, interval))
     more = ("--phases", "examples,coverage") if quick else ()
-    for workers in (1,) if quick else sorted({1, os.cpu_count() or 1, 4}):
+    for workers in (1,) if quick else sorted({1, min(4, os.cpu_count() or 1)}):
         name = f"Schemathesis, {workers} worker{'s' if workers > 1 else ''}"
         rates[name] = [schemathesis(spec, base_url, directory / f"schemathesis-{workers}", workers, *more)]
     return [row(name, each) for name, each in rates.items()]

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cache
 
 from harness.metrics.quantiles import quantile
-from harness.model import Call, Case, Fact, Finding, Json, Judged, Outcome, Plan, Verdict, worst
+from harness.model import Call, Case, Expect, Fact, Finding, Json, Judged, Outcome, Plan, Verdict, worst
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Flow, Spec, find
 
@@ -68,7 +68,7 @@ def refused(
     of: Spec, parameter: str | None, fault: str, *findings: Finding, sent: bool = True, either: bool = False
 ) -> Judged:
     name = parameter or "body"
-    expect = "either" if either else "reject"
+    expect: Expect = "either" if either else "reject"
     case = Case(f"{of.target}/{name}/{fault}", of.target, {}, expect, "", 1, Decimal("0.04"), {}, parameter, fault)
     return judged(case, findings, ("negative_data_rejection", "error_shape", "error_names_parameter"), sent=sent)
 
@@ -358,7 +358,5 @@ def hostile() -> RunResult:
     for one in result.summary["findings"]:
         one |= {"request": long}
     result.summary["polling"]["schedule"] = {long: long}
-    whole = run(result, command=long)
     audit = {"valid": False, "reasons": [long], "loop_lag_p99_s": 0.1, "start_lag_p99_s": 0.1, "cpu_share": 1.0}
-    whole.document["run"] |= {"audit": audit, "id": long}
-    return whole
+    return run(result, command=long, audit=audit, id=long)

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.report import plots
+from harness.report.results import Sample
 from tests.report import runs
 
 STYLE_SHEET = Path(plots.__file__).with_name("style.css")
@@ -73,7 +74,7 @@ def test_a_figure_has_a_title_and_tells_what_it_shows(figure):
     root = ET.fromstring(figure(four()))
     assert root.get("role") == "img"
     assert root.get("aria-labelledby") == "f-title f-desc"
-    assert "wavespeed/flux-kontext-pro-multi: " in root.findtext("desc")
+    assert "wavespeed/flux-kontext-pro-multi: " in str(root.findtext("desc"))
 
 
 def test_jobs_that_never_completed_are_counted_and_marked():
@@ -101,14 +102,14 @@ def test_no_data_is_a_sentence(figure):
 
 def test_samples_that_all_failed_and_durations_of_zero_are_drawn(figure):
     """Neither infinity nor zero breaks an axis."""
-    lost, instant = lasting(runs.never(3)), lasting((runs.Sample("a", 0.0, 0.0),) * 2)
+    lost, instant = lasting(runs.never(3)), lasting((Sample("a", 0.0, 0.0),) * 2)
     assert {"3 jobs, 3 never completed", "no median is known"} & set(words(figure((lost,))))
     assert {"2 jobs, p50 0.000 s", "total 0.000 s (not separable)"} & set(words(figure((instant,))))
 
 
 def test_one_slow_job_does_not_press_the_others_against_the_axis():
     """Beyond a ratio of forty the axis is logarithmic, and says so."""
-    slow = lasting((*runs.spread(12, 11.2), runs.Sample("slow", 900.0, 900.0)))
+    slow = lasting((*runs.spread(12, 11.2), Sample("slow", 900.0, 900.0)))
     assert "seconds, logarithmic" in words(plots.latency((slow,), "f"))
 
 

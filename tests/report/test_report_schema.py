@@ -24,7 +24,7 @@ def test_a_realistic_document_is_accepted(mode):
     assert list(VALIDATOR.iter_errors(runs.realistic(mode, "live" if mode == "replay" else None).document)) == []
 
 
-def _put(*path: str, value: Any) -> Any:
+def _put(*path: str | int, value: Any) -> Any:
     def change(document: Any) -> None:
         for key in path[:-1]:
             document = document[key]
@@ -33,7 +33,7 @@ def _put(*path: str, value: Any) -> Any:
     return change
 
 
-def _drop(*path: str) -> Any:
+def _drop(*path: str | int) -> Any:
     def change(document: Any) -> None:
         for key in path[:-1]:
             document = document[key]

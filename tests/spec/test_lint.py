@@ -34,7 +34,9 @@ class Plant:
     at: str
 
 
-PRICE_SOURCE = "".join(GATEWAY.read_text().partition("    source:\n      document: prices")[1:]).partition("  errors:")[0]
+PRICE_SOURCE = "".join(GATEWAY.read_text().partition("    source:\n      document: prices")[1:]).partition("  errors:")[
+    0
+]
 
 PLANTS = [
     Plant("duplicate key", FAL, "  pending_status: 202\n", "  pending_status: 202\n  pending_status: 200\n", "yaml", "pending_status: 200"),
@@ -131,10 +133,10 @@ def test_hostile_files_are_one_problem(name, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_bytes(make().encode(errors="surrogateescape"))
     first = lint([path])[0]
-    assert (True, True) == (
+    assert (
         expected in first.message,
         str(first) == f"{path}:{first.line}: {first.rule}: {first.message}",
-    )
+    ) == (True, True)
     with pytest.raises(SpecError, match=expected):
         load(path)
 
@@ -171,16 +173,16 @@ def test_faults_are_listed_all_at_once_in_the_order_of_their_lines(tmp_path):
         text = text.replace(old, new, 1)
     path = tmp_path / "spec.yaml"
     path.write_text(text)
-    assert ["example", "extension", "plain-scalar"] == [problem.rule for problem in lint([path])]
+    assert [problem.rule for problem in lint([path])] == ["example", "extension", "plain-scalar"]
     assert lint([path]) == lint([path])
 
 
 def test_a_missing_file_is_a_problem():
     """A path that cannot be read is said in one line."""
     path = Path("no/such/spec.yaml")
-    assert ["no/such/spec.yaml:1: file: cannot read the spec: No such file or directory"] == list(
-        map(str, lint([path]))
-    )
+    assert list(map(str, lint([path]))) == [
+        "no/such/spec.yaml:1: file: cannot read the spec: No such file or directory"
+    ]
 
 
 def test_a_fault_under_an_anchor_is_told_once(tmp_path):
@@ -197,7 +199,7 @@ def test_control_characters_reach_no_terminal(tmp_path):
     """A message quotes the file without its control characters."""
     path = tmp_path / "spec.yaml"
     path.write_text(FAL.read_text().replace("minimum: 1\n", '"\\e[31mminimum": 1\n', 1))
-    assert [True] == [problem.message.isprintable() for problem in lint([path])]
+    assert [problem.message.isprintable() for problem in lint([path])] == [True]
 
 
 DOCUMENT = """# Model
@@ -248,7 +250,7 @@ def test_places_are_verified_where_the_document_is_at_hand(tmp_path):
     problems = lint([path], folder)
     named = text.replace("FluxKontextProInputs > seed", "Model > guidance_scale")
     path.write_text(named)
-    assert [] == lint([path])
+    assert lint([path]) == []
     assert ({"place"}, 1) == ({problem.rule for problem in problems}, len(problems) - len(lint([path], folder)))
     assert line_of(text, "where: Model") not in {problem.line for problem in problems}
 
@@ -282,7 +284,7 @@ BASE = load_yaml(WAVES.read_bytes()).value
 PLACES = list(places(BASE))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(place=st.sampled_from(PLACES), odd=st.sampled_from([*ODD, ...]))
 def test_any_node_may_be_anything(tmp_path_factory, place, odd):
     """Whatever stands at a place, lint and loader say what is wrong and never crash; a clean file loads."""
@@ -306,4 +308,4 @@ def test_any_node_may_be_anything(tmp_path_factory, place, odd):
 def test_problems_sort_by_file_and_line():
     """A problem is a value that sorts and prints as path, line, rule, message."""
     problem = Problem(Path("a.yaml"), 3, "flow", "m")
-    assert ("a.yaml:3: flow: m", True) == (str(problem), problem < Problem(Path("a.yaml"), 4, "error", "a"))
+    assert (str(problem), problem < Problem(Path("a.yaml"), 4, "error", "a")) == ("a.yaml:3: flow: m", True)

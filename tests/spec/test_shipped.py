@@ -174,8 +174,9 @@ def test_five_targets_are_shipped():
 
 def test_a_provider_names_all_its_endpoints():
     """A provider's name alone means all its targets; an unknown name is a usage error that lists the known ones."""
-    assert ["umodelverse/flux-kontext-pro", "umodelverse/flux-kontext-pro-multi"] == [
-        spec.target for spec in find(("umodelverse",))
+    assert [spec.target for spec in find(("umodelverse",))] == [
+        "umodelverse/flux-kontext-pro",
+        "umodelverse/flux-kontext-pro-multi",
     ]
     with pytest.raises(UsageError, match="fal/flux-pro-kontext-multi"):
         find(("nobody",))
@@ -184,7 +185,7 @@ def test_a_provider_names_all_its_endpoints():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_ordinary_validator_accepts(path):
     """openapi-spec-validator finds nothing."""
-    assert [] == list(OpenAPIV31SpecValidator(load_yaml(path.read_bytes()).value).iter_errors())
+    assert list(OpenAPIV31SpecValidator(load_yaml(path.read_bytes()).value).iter_errors()) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -202,7 +203,7 @@ def test_schemathesis_loads(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_lint_is_silent(path):
     """A shipped spec has no problem."""
-    assert [] == lint([path])
+    assert lint([path]) == []
 
 
 @pytest.mark.parametrize("target", EXPECTED)
@@ -251,7 +252,7 @@ def test_credentials():
 
 def test_hosts():
     """Where a flow's requests go; the gateway's document names no host."""
-    assert {
+    assert {(spec.target, flow.name): flow.server for spec in find(()) for flow in spec.flows.values()} == {
         ("fal-gateway/flux-pro-kontext-multi", "queue"): None,
         ("fal/flux-pro-kontext-multi", "queue"): "https://queue.fal.run",
         ("fal/flux-pro-kontext-multi", "sync"): "https://fal.run",
@@ -259,7 +260,7 @@ def test_hosts():
         ("umodelverse/flux-kontext-pro-multi", "sync"): "https://api-us-ca.umodelverse.ai",
         ("wavespeed/flux-kontext-pro-multi", "poll"): "https://api.wavespeed.ai",
         ("wavespeed/flux-kontext-pro-multi", "sync"): "https://api.wavespeed.ai",
-    } == {(spec.target, flow.name): flow.server for spec in find(()) for flow in spec.flows.values()}
+    }
 
 
 def test_prices():
@@ -335,18 +336,18 @@ def test_an_ambiguity_is_about_no_more_than_its_doubt():
     """That the example of an output omits the seed says nothing against its value."""
     spec = spec_of("fal/flux-pro-kontext-multi")
     about = "#/components/schemas/Output"
-    assert [None, "output-example-incomplete"] == [
+    assert [
         found.id if (found := spec.about(place)) else None
         for place in (f"{about}/properties/seed", f"{about}/required/2")
-    ]
-    assert "seed" == resolve(load_yaml(spec.text).value, "/components/schemas/Output/required/2")
+    ] == [None, "output-example-incomplete"]
+    assert resolve(load_yaml(spec.text).value, "/components/schemas/Output/required/2") == "seed"
 
 
 def test_gateway_links_are_known_to_lead_elsewhere():
     """The links of the gateway's own example are on the upstream's host."""
     shape = spec_of("fal-gateway/flux-pro-kontext-multi").default_flow.submit.shape
     roles = ("link_status", "link_result", "link_cancel")
-    assert ["https://queue.fal.run"] * 3 == [shape.with_role(role)[0].detail["foreign"] for role in roles]
+    assert [shape.with_role(role)[0].detail["foreign"] for role in roles] == ["https://queue.fal.run"] * 3
 
 
 def test_what_no_document_states_is_marked():
@@ -363,10 +364,10 @@ def test_outputs_of_a_list_of_strings():
     """WaveSpeed's outputs are bare addresses; BFL's single output stands outside any list."""
     waves = spec_of("wavespeed/flux-kontext-pro-multi").default_flow.final.shape
     bfl = load(DRAFT).default_flow.final.shape
-    assert [["https://a", "https://b"], ["https://c"]] == [
+    assert [
         [output.url for output in waves.outputs({"data": {"outputs": ["https://a", "https://b"]}})],
         [output.url for output in bfl.outputs({"result": {"sample": "https://c"}})],
-    ]
+    ] == [["https://a", "https://b"], ["https://c"]]
 
 
 PATHS = [
@@ -396,7 +397,7 @@ def test_a_url_is_followed_only_where_the_document_requires_it():
     """BFL's step has a URL to follow, no shipped one has."""
     bfl = load(DRAFT).default_flow.status
     assert bfl is not None
-    assert "https://api.eu.bfl.ai/x" == bfl.followed({"id": "1", "polling_url": "https://api.eu.bfl.ai/x"})
+    assert bfl.followed({"id": "1", "polling_url": "https://api.eu.bfl.ai/x"}) == "https://api.eu.bfl.ai/x"
     assert {None} == {
         step.followed({"status_url": "https://queue.fal.run/x"})
         for spec in find(())
@@ -408,13 +409,13 @@ def test_a_url_is_followed_only_where_the_document_requires_it():
 def test_refusals_are_answered_as_each_provider_does():
     """UModelVerse and WaveSpeed refuse the submit; fal and its gateway queue an invalid body and refuse its result."""
     assert {
+        spec.target: (answer.status, answer.at, answer.values)
+        for spec in find(())
+        for answer in [spec.errors["invalid"]]
+    } == {
         "fal-gateway/flux-pro-kontext-multi": (422, "result", {"error_type": "value_error"}),
         "fal/flux-pro-kontext-multi": (422, "result", {"error_type": "value_error"}),
         "umodelverse/flux-kontext-pro": (400, "submit", INVALID),
         "umodelverse/flux-kontext-pro-multi": (400, "submit", INVALID),
         "wavespeed/flux-kontext-pro-multi": (400, "submit", {"code": 400}),
-    } == {
-        spec.target: (answer.status, answer.at, answer.values)
-        for spec in find(())
-        for answer in [spec.errors["invalid"]]
     }
