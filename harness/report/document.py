@@ -212,18 +212,20 @@ def _finding(finding: Finding, one: Judged, route: Route) -> Json:
 
 
 def curl(route: Route, one: Judged) -> str:
-    """The request of a case as a command for a shell, the key as a variable."""
-    request = route.submit(one.case.body)
-    credential = route.spec.credential
-    # Double quotes, so that the shell puts the key in; nothing else stands in them.
-    header = f'"{credential.header}: {credential.scheme} ${credential.env}"'.replace(":  ", ": ")
-    body = (request.body or b"").decode()
+    """The request of a case as a command for a shell, the key as a variable that the shell puts in."""
+    request, credential = route.submit(one.case.body), route.spec.credential
+    body = (request.body or b"").decode("utf-8", "replace")
     if len(body) > CURL_BODY:
         body = json.dumps(_shortened(one.case.body), ensure_ascii=False)
-    return (
-        f"curl --request {request.method} {shlex.quote(without_query(request.url))} --header {header} "
-        f"--header 'Content-Type: application/json' --data {shlex.quote(body)}"
+    # The name of the variable is checked by the extension's schema; the words before it come from a file.
+    before = shlex.quote(f"{credential.header}: {credential.scheme}".rstrip() + " ")
+    parts = (
+        f"curl --request {request.method} {shlex.quote(without_query(request.url))}",
+        f'--header {before}"${credential.env}"',
+        "--header 'Content-Type: application/json'",
+        f"--data-raw {shlex.quote(body)}",
     )
+    return " ".join(parts)
 
 
 def _shortened(value: Json) -> Json:
