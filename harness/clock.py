@@ -122,6 +122,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock is a number."""
 
     def __init__(self, start_ns: int = ARBITRARY_START_NS) -> None:
+        self._start_ns = start_ns
         self._jumping = _JumpingSelector(start_ns)
         super().__init__(self._jumping)
         self._clock_resolution = 1 / NS
@@ -132,8 +133,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now_ns
 
     def time(self) -> float:
-        """The present virtual instant, in seconds, as asyncio wants it."""
-        return self._jumping.now_ns / NS
+        """Virtual seconds since the loop was made.
+
+        asyncio compares these floats: counted from the start they keep their nanoseconds, whatever the start is.
+        """
+        return (self._jumping.now_ns - self._start_ns) / NS
 
 
 def _virtual_loop() -> VirtualLoop:

@@ -191,7 +191,17 @@ class _Frame:
     pointer: str
     anchor: str | None
     size: int = 1
+    height: int = 1
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """A finished node that aliases may repeat: its value, its nodes, and the levels of collections in it."""
+
+    value: Any
+    size: int
+    height: int
 
 
 class _Composer:
@@ -202,7 +212,7 @@ class _Composer:
         self.stack: list[_Frame] = []
         self.lines: dict[str, int] = {}
         self.ambiguous: dict[str, int] = {}
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, _Anchor] = {}
         self.nodes = 0
         self.root: list[Any] = []
 
@@ -216,29 +226,34 @@ class _Composer:
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self.anchors:
                     raise StrictError(f"the alias *{event.anchor} has no finished anchor", line)
-                value, size = self.anchors[event.anchor]
-                self._take(value, size, line, alias=True)
+                anchor = self.anchors[event.anchor]
+                if len(self.stack) + anchor.height > MAX_DEPTH:
+                    raise StrictError(f"the nesting is deeper than {MAX_DEPTH} levels, aliases followed", line)
+                self._take(anchor.value, anchor.size, line, height=anchor.height, alias=True)
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 self._open(event, line)
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 frame = self.stack.pop()
                 if frame.anchor:
-                    self.anchors[frame.anchor] = (frame.value, frame.size)
+                    self.anchors[frame.anchor] = _Anchor(frame.value, frame.size, frame.height)
                 if self.stack:
                     self.stack[-1].size += frame.size
+                    self.stack[-1].height = max(self.stack[-1].height, frame.height + 1)
             elif isinstance(event, yaml.DocumentStartEvent) and self.root:
                 raise StrictError("a second document begins; one file holds one document", line)
         return Document(self.root[0] if self.root else None, self.lines, self.ambiguous)
 
     def _read(self, event: Any, line: int) -> tuple[Any, int]:
-        if event.tag and event.tag != "tag:yaml.org,2002:str" and event.tag != "!":
+        if event.tag and event.tag not in ("tag:yaml.org,2002:str", "!"):
             raise StrictError(f"the tag {event.tag[:SHOWN]} is not allowed", line)
         plain = event.style is None or event.style == ""
         value = _scalar(event.value, line) if plain and not event.tag else event.value
         if plain and isinstance(event.value, str) and _YAML_1_1.fullmatch(event.value):
-            self.ambiguous[self._pointer()] = line
+            frame = self.stack[-1] if self.stack else None
+            is_key = frame is not None and isinstance(frame.value, dict) and frame.key is None
+            self.ambiguous[f"{frame.pointer}/{escape(event.value)}" if frame and is_key else self._pointer()] = line
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
+            self.anchors[event.anchor] = _Anchor(value, 1, 0)
         return value, 1
 
     def _open(self, event: Any, line: int) -> None:
@@ -260,7 +275,7 @@ class _Composer:
         part = str(len(frame.value)) if isinstance(frame.value, list) else (frame.key or "")
         return f"{frame.pointer}/{escape(part)}"
 
-    def _take(self, value: Any, size: int, line: int, *, alias: bool = False) -> None:
+    def _take(self, value: Any, size: int, line: int, *, height: int = 0, alias: bool = False) -> None:
         # An alias counts in full each time: a bomb is refused while it is still ten short lines.
         self.nodes += max(size, 1)
         if self.nodes > MAX_NODES:
@@ -271,6 +286,7 @@ class _Composer:
             return
         frame = self.stack[-1]
         frame.size += size
+        frame.height = max(frame.height, height + 1)
         if isinstance(frame.value, list):
             self.lines[self._pointer()] = line
             frame.value.append(value)

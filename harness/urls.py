@@ -17,7 +17,7 @@ def origin(url: str) -> Origin:
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        port = parts.port or _PORTS.get(scheme, 0)
+        port = _PORTS.get(scheme, 0) if parts.port is None else parts.port
     except ValueError:
         return NO_ORIGIN
     return (scheme, host, port) if scheme in _PORTS and host else NO_ORIGIN

@@ -149,7 +149,7 @@ def objects(schema: Any, value: Any, so_far: tuple[Any, ...] = ()) -> Iterator[t
         for item in schema.get(keyword, ()):
             status = item.get("properties", {}).get("status", {})
             words = status.get("enum", [status.get("const")])
-            if isinstance(value, dict) and value.get("status") in words:
+            if status and isinstance(value, dict) and value.get("status") in words:
                 yield from objects(item, value, so_far)
     if isinstance(value, dict):
         yield schema, so_far

@@ -117,7 +117,7 @@ FAULTS: dict[str, tuple[Callable[[], Seen], Expected]] = {
     "UModelVerse without created": (lambda: with_final(seen(MULTI), without("created")), [(SCHEMA, "fail", None)]),
     "UModelVerse with an image that is nothing": (
         lambda: with_final(seen(MULTI), without("data", 0, "url")),
-        [(SCHEMA, "warn", None), ("image_download", "fail", None)],
+        [(SCHEMA, "fail", None), ("image_download", "fail", None)],
     ),
     "the states of a job backwards": (
         lambda: polls(seen(WAVESPEED), "processing", "created"),
