@@ -25,9 +25,11 @@ from typing import Protocol
 from harness.clock import NS, Clock
 from harness.flow import KEY_REFUSED, JobEnd, Route, body_json, download, job, submit_meaning
 from harness.ledger import Ledger
-from harness.model import PAST_DEADLINE, Call, Case, Exchange, Failure, Outcome, Reply, Request, Response, Wait
+from harness.model import PAST_DEADLINE, TRANSPORT_FAILURES, Call, Case, Exchange, Failure, Outcome, Reply, Request
+from harness.model import Response, Wait
 from harness.schedule import RETRY_TRIES, Pacer, Schedule, retry_delay
-from harness.transport.wire import SIMULATOR_HEADER, Wire
+from harness.transport.live import Trail
+from harness.transport.wire import SIMULATOR_HEADER, Sent, Wire
 
 REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
@@ -96,6 +98,32 @@ class _Stopped(Exception):
     """A target sends nothing more; the message says why."""
 
 
+class _Withheld(Exception):
+    """A submit that has not been taken by anybody is not sent any more; the message says why."""
+
+
+class _Gate:
+    """Keeps a target's submits at least ``1 / rate`` seconds apart."""
+
+    def __init__(self, clock: Clock, rate: float | None) -> None:
+        self._clock, self._step_ns = clock, 0 if rate is None else round(NS / rate)
+        self._next_ns = clock.now_ns()
+
+    async def turn(self) -> None:
+        """Wait for the next submit's turn."""
+        if self._step_ns:
+            turn_ns = max(self._next_ns, self._clock.now_ns())
+            self._next_ns = turn_ns + self._step_ns
+            await self._clock.sleep((turn_ns - self._clock.now_ns()) / NS)
+
+
+def _sole(error: Exception) -> Exception:
+    """The error that ended a task group, without the group."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class Engine:
     """One run. ``interrupt`` may be called from a signal handler's callback."""
 
@@ -115,6 +143,7 @@ class Engine:
         self._grace_seconds = 0.0
         self._calls = 0
         self._open: dict[str, _Call] = {}
+        self._cut: dict[str, str | None] = {}
 
     async def run(self, work: Sequence[Work]) -> Ended:
         """Run every case of every target."""
@@ -127,7 +156,7 @@ class Engine:
             watch.cancel()
         for result in results:
             if isinstance(result, Exception):
-                raise result
+                raise _sole(result)
         interrupted = self._interrupted.is_set()
         complete = not interrupted and not self.stopped and self.progress.done >= self.progress.planned
         return Ended(complete, dict(self.stopped), interrupted, self.progress.simulated)
@@ -139,7 +168,11 @@ class Engine:
 
     def unfinished(self) -> dict[str, str | None]:
         """The case id and, where known, the job id of every call that has not ended."""
-        return {call.case.id: call.job_id for call in self._open.values()}
+        return self._cut | {call.case.id: call.job_id for call in self._open.values()}
+
+    def closed(self, target: str) -> str:
+        """Why nothing new is sent to a target; empty while something may be."""
+        return "the run was interrupted" if self._interrupted.is_set() else self.stopped.get(target, "")
 
     async def _cut_short(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         await self._interrupted.wait()
@@ -151,26 +184,25 @@ class Engine:
         """Work through one target's cases, then through the confirmations that they ask for."""
         waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases)
         doubtful: deque[tuple[Case, str | None]] = deque()
-        await self._drain(work, waiting, doubtful)
+        gate = _Gate(self.clock, work.rate)
+        await self._drain(work, gate, waiting, doubtful)
         if self.options.confirm:
-            await self._drain(work, doubtful, None)
+            await self._drain(work, gate, doubtful, None)
 
     async def _drain(
-        self, work: Work, waiting: deque[tuple[Case, str | None]], doubtful: deque[tuple[Case, str | None]] | None
+        self,
+        work: Work,
+        gate: _Gate,
+        waiting: deque[tuple[Case, str | None]],
+        doubtful: deque[tuple[Case, str | None]] | None,
     ) -> None:
         target = work.route.spec.target
 
-        next_ns = self.clock.now_ns()
-
         async def worker(downloads: asyncio.TaskGroup) -> None:
-            nonlocal next_ns
-            while waiting and target not in self.stopped and not self._interrupted.is_set():
+            while waiting and not self.closed(target):
                 case, derived = waiting.popleft()
-                if work.rate is not None:
-                    start_ns, next_ns = next_ns, max(next_ns, self.clock.now_ns()) + round(NS / work.rate)
-                    await self.clock.sleep((start_ns - self.clock.now_ns()) / NS)
                 try:
-                    await self._case(work, case, derived, downloads, doubtful)
+                    await self._case(work, gate, case, derived, downloads, doubtful)
                 except _Stopped as reason:
                     self.stopped.setdefault(target, str(reason))
 
@@ -181,6 +213,7 @@ class Engine:
     async def _case(
         self,
         work: Work,
+        gate: _Gate,
         case: Case,
         derived: str | None,
         downloads: asyncio.TaskGroup,
@@ -190,7 +223,12 @@ class Engine:
             if derived:
                 return
             raise _Stopped(f"the budget of {self.ledger.limit} USD is spent")
-        if self._interrupted.is_set() or work.route.spec.target in self.stopped:
+        try:
+            await gate.turn()
+        except asyncio.CancelledError:
+            self.ledger.settle(case.usd, "no")
+            raise
+        if self.closed(work.route.spec.target):
             self.ledger.settle(case.usd, "no")
             return
         self._calls += 1
@@ -203,6 +241,7 @@ class Engine:
         except asyncio.CancelledError:
             end = JobEnd(Outcome.UNKNOWN, "unknown" if call.left else "no", call.job_id, "the run was interrupted")
             self._close(call, end)
+            self._cut[case.id] = call.job_id
             raise
         except BaseException:
             self.ledger.settle(case.usd, "unknown" if call.left else "no")
@@ -247,6 +286,7 @@ class _Call:
         # A job's own generator: its polls do not depend on which other jobs are in flight.
         self.rng = random.Random(f"{engine.options.seed}/{case.id}/{derived}")  # noqa: S311 - phases, not secrets
         self.pacer = Pacer(engine.options.schedule, self.rng)
+        self.synchronous = work.route.synchronous(case.body)
 
     @property
     def left(self) -> bool:
@@ -274,6 +314,8 @@ class _Call:
                     reply = None
                 elif ask.step == "submit":
                     reply = await self._submit(ask)
+                    if isinstance(reply, Failure) and reply.kind == "timeout" and self.synchronous:
+                        return self._expired()
                     accepted = clock.now_ns()
                     deadline = self.exchanges[-1].sent_ns + limit_ns
                     self._learn(reply)
@@ -284,6 +326,8 @@ class _Call:
         except StopIteration as end:
             finished: JobEnd = end.value
             return finished
+        except _Withheld as reason:
+            return JobEnd(Outcome.UNKNOWN, "no", None, str(reason))
 
     def _expired(self) -> JobEnd:
         seconds = self.engine.options.deadline_seconds
@@ -292,11 +336,12 @@ class _Call:
     async def _submit(self, request: Request) -> Reply:
         """Send the submit; again only while it is certain that nobody took it."""
         engine = self.engine
-        synchronous = self.route.synchronous(self.case.body)
-        seconds = engine.options.deadline_seconds if synchronous else REQUEST_SECONDS
+        seconds = engine.options.deadline_seconds if self.synchronous else REQUEST_SECONDS
         for attempt in range(1, RETRY_TRIES + 1):
+            if reason := engine.closed(self.case.target):
+                raise _Withheld(reason)
             reply = await self._send(request, seconds, attempt=attempt)
-            last = attempt == (UNREACHABLE_TRIES if isinstance(reply, Failure) else RETRY_TRIES)
+            last = attempt >= (UNREACHABLE_TRIES if isinstance(reply, Failure) else RETRY_TRIES)
             if submit_meaning(reply) != "again" or last:
                 break
             after = reply.headers.get("retry-after") if isinstance(reply, Response) else None
@@ -319,8 +364,19 @@ class _Call:
 
     async def _send(self, request: Request, seconds: float, *, attempt: int = 1) -> Reply:
         engine = self.engine
-        intended = engine.clock.now_ns()
-        sent = await self.wire.send(request, seconds=max(0.001, seconds))
+        intended, trail = engine.clock.now_ns(), Trail()
+        try:
+            sent = await self.wire.send(request, seconds=max(0.001, seconds), trail=trail)
+        except asyncio.CancelledError:
+            # What was under way is part of the record: a submit that was cut off may have been charged.
+            cut = Failure("interrupted", TRANSPORT_FAILURES["interrupted"], trail.left)
+            self._keep(request, attempt, intended, Sent(cut, {}, trail.sent_ns or intended, None, engine.clock.now_ns()))
+            raise
+        self._keep(request, attempt, intended, sent)
+        return sent.reply
+
+    def _keep(self, request: Request, attempt: int, intended: int, sent: Sent) -> None:
+        engine = self.engine
         if isinstance(sent.reply, Response) and SIMULATOR_HEADER in sent.reply.headers:
             engine.progress.simulated = True
         exchange = Exchange(
@@ -340,7 +396,6 @@ class _Call:
         )
         engine.recorder.exchange(exchange)
         self.exchanges.append(exchange)
-        return sent.reply
 
     async def downloads(self, end: JobEnd) -> None:
         """Fetch the files of a completed job, all at once."""

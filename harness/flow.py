@@ -262,5 +262,8 @@ def download(url: str) -> Generator[Request, Reply, Response | None]:
             return None
         if reply.status not in REDIRECTS:
             return reply if reply.status < 300 else None
-        url = urljoin(url, reply.headers.get("location", ""))
+        try:
+            url = urljoin(url, reply.headers.get("location", ""))
+        except ValueError:
+            return None
     return None

@@ -36,7 +36,12 @@ class Ledger:
             return False
         decided: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((usd, decided))
-        return await decided
+        try:
+            return await decided
+        except asyncio.CancelledError:
+            if decided.done() and not decided.cancelled() and decided.result():
+                self.settle(usd, "no")  # served and cancelled in the same turn
+            raise
 
     def settle(self, usd: Decimal, billed: Billed) -> None:
         """End a reservation: billed, free, or unknown (and kept)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,6 +13,7 @@ NO_ORIGIN: Origin = ("", "", 0)
 _PORTS = {"http": 80, "https": 443}
 
 
+@lru_cache(maxsize=4096)
 def origin(url: str) -> Origin:
     """The origin of an absolute http(s) URL; ``NO_ORIGIN`` for anything else."""
     try:

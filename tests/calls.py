@@ -24,8 +24,22 @@ from harness.flow import Route, job
 from harness.history import History, MemoryJournal
 from harness.ledger import Ledger
 from harness.model import (
-    PAST_DEADLINE, Call, Case, Exchange, Expect, Failure, Finding, Json, Judged, Outcome, Plan, Reply, Response, Step,
-    Verdict, Wait,
+    PAST_DEADLINE,
+    Call,
+    Case,
+    Exchange,
+    Expect,
+    Failure,
+    Finding,
+    Json,
+    Judged,
+    Outcome,
+    Plan,
+    Reply,
+    Response,
+    Step,
+    Verdict,
+    Wait,
 )  # fmt: skip
 from harness.run import HistoryRecorder, footer_row, header_row
 from harness.secret import BoundKey, Secret
@@ -44,6 +58,14 @@ WAVESPEED = SPECS["wavespeed/flux-kontext-pro-multi"]
 SINGLE, MULTI = SPECS["umodelverse/flux-kontext-pro"], SPECS["umodelverse/flux-kontext-pro-multi"]
 ROUTES = [(spec, flow) for spec in SPECS.values() for flow in spec.flows]
 SETTINGS = Settings(queue_seconds=1.0, inference_seconds=4.0, epoch=1_764_000_000.0)
+
+
+class InProcess(httpx.ASGITransport):
+    """The simulator without sockets; like the real transport, it notes the instant at which a request leaves."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["trail"].sent_ns = VirtualClock().now_ns()
+        return await super().handle_async_request(request)
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,7 @@ def simulated(
 
     async def main() -> Run:
         clock = VirtualClock()
-        transport = httpx.ASGITransport(application(specs, settings, clock, variations))
+        transport = InProcess(application(specs, settings, clock, variations))
         urls: dict[tuple[str, str | None], str] = {
             (spec.provider, flow): f"{ORIGIN}/{spec.provider}/{flow}" for spec in specs for flow in spec.flows
         }
@@ -193,7 +215,7 @@ def _sent(target: str, flow: str | None, body: str) -> Call:
 
     async def main() -> None:
         clock, route = VirtualClock(), route_of(spec, flow)
-        transport = httpx.ASGITransport(application([spec], SETTINGS, clock))
+        transport = InProcess(application([spec], SETTINGS, clock))
         key = BoundKey(Secret(KEY), spec.credential.header, spec.credential.scheme, route.origins)
         wire = Wire(transport, transport, clock, key, frozenset({origin(ORIGIN)}))
         engine = Engine(clock, _Kept(calls), Ledger(None), Options())
@@ -309,7 +331,7 @@ def accepted_as_reject(one: Seen, parameter: str, fault: str, expect: Expect = "
 
 
 def exchange(
-    step: Step, sent: float, received: float, value: Json = None, status: int = 200, reply: Reply | None = None
+    step: Step, sent: float, received: float, value: Json = None, *, status: int = 200, reply: Reply | None = None
 ) -> Exchange:
     """An exchange by hand; instants in seconds after an arbitrary one."""
     start = 1_000 * NS

@@ -207,7 +207,6 @@ def test_outputs_in_the_last_status_need_no_result_read():
     [
         (route(UMODELVERSE), {"error": {"message": "bad prompt", "code": "x"}}, "rejected"),
         (route(WAVESPEED, "sync"), {"code": 400, "message": "bad", "data": None}, "rejected"),
-        (route(WAVESPEED, "sync"), wavespeed("failed", error="broken"), "failed"),
         (route(UMODELVERSE), {"data": []}, "failed"),
         (route(UMODELVERSE), {"data": [{"url": "https://cdn.example/1.png"}], "created": 1}, "completed"),
         (route(FAL, "sync"), IMAGES, "completed"),

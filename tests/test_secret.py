@@ -22,7 +22,7 @@ def asked(url, *, authenticated=True):
     return Request("status", "GET", url, authenticated=authenticated)
 
 
-@pytest.mark.parametrize("shown", [repr, str, format, lambda s: f"{s!r}{s}{s:>20}", lambda s: "%s %r" % (s, s), lambda s: repr([s]), lambda s: repr(bound())])  # noqa: UP031
+@pytest.mark.parametrize("shown", [repr, str, format, lambda s: f"{s!r}{s}", lambda s: repr([s]), lambda _: repr(bound())])
 def test_a_secret_does_not_show_itself(shown):
     """No way of making text of a secret, or of what holds it, shows it."""
     assert KEY not in shown(Secret(KEY))

@@ -16,7 +16,7 @@ from dataclasses import replace
 from harness.checks import outputs, protocol
 from harness.checks.evidence import Evidence
 from harness.flow import Route
-from harness.model import PAST_DEADLINE, Call, Finding, Judged, Outcome, Plan, Verdict, worst
+from harness.model import Call, Finding, Judged, Outcome, Plan, Verdict, worst
 
 Check = Callable[[Evidence], "list[Finding] | None"]
 
@@ -63,7 +63,7 @@ def judge(route: Route, plan: Plan, calls: Sequence[Call]) -> tuple[Judged, ...]
             judged.append(Judged(case, None, Verdict.UNKNOWN, (), {}))
             continue
         judged.append(_judge(Evidence(route, case, call, confirmed.get(case.id))))
-    return _with_stalled(judged)
+    return _with_stalled(route, judged)
 
 
 def _judge(seen: Evidence) -> Judged:
@@ -80,10 +80,10 @@ def _judge(seen: Evidence) -> Judged:
     return Judged(seen.case, seen.call, worst(list(verdicts.values())), tuple(findings), verdicts)
 
 
-def _with_stalled(judged: Sequence[Judged]) -> tuple[Judged, ...]:
+def _with_stalled(route: Route, judged: Sequence[Judged]) -> tuple[Judged, ...]:
     """Turn ``job_completes`` into a failure when jobs are accepted and none is ever done."""
-    accepts = [one for one in judged if one.call is not None and one.case.fault is None]
-    late = [one for one in accepts if one.call and one.call.reason.startswith(PAST_DEADLINE)]
+    accepts = [one for one in judged if one.case.fault is None]
+    late = [one for one in accepts if one.call and Evidence(route, one.case, one.call).past_deadline]
     if len(late) < STALLED_JOBS or any(one.call and one.call.outcome is Outcome.COMPLETED for one in judged):
         return tuple(judged)
     return tuple(_stalled(one, len(late)) if one in late else one for one in judged)

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin
 
 from harness.flow import Route, body_json
-from harness.model import Call, Case, Exchange, Fact, Finding, Json, Outcome, Verdict
+from harness.model import PAST_DEADLINE, Call, Case, Exchange, Fact, Failure, Finding, Json, Outcome, Verdict
 from harness.spec import Field, Flow, Output, Spec, Step
 
 API_STEPS = ("submit", "status", "result", "cancel", "probe")
@@ -62,6 +62,14 @@ class Evidence:
     def synchronous(self) -> bool:
         """Whether the outputs were asked for in the submit's answer."""
         return self.route.synchronous(self.case.body)
+
+    @property
+    def past_deadline(self) -> bool:
+        """Whether the job was not done in time; a synchronous one is not answered then."""
+        submits = self.call.of("submit")
+        reply = submits[-1].reply if submits else None
+        unanswered = self.synchronous and isinstance(reply, Failure) and reply.kind == "timeout"
+        return unanswered or self.call.reason.startswith(PAST_DEADLINE)
 
     @cached_property
     def steps(self) -> Sequence[tuple[Exchange, Step]]:

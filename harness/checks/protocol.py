@@ -289,7 +289,9 @@ def job_lifecycle(seen: Evidence) -> Findings:
 
 def job_completes(seen: Evidence) -> Findings:
     """An accepted job ends with its outputs."""
-    if not seen.expects_acceptance or not _accepted(seen) or seen.call.outcome is Outcome.REJECTED:
+    if not seen.expects_acceptance or seen.call.outcome is Outcome.REJECTED:
+        return None
+    if not _accepted(seen) and not seen.past_deadline:
         return None
     if seen.call.outcome is Outcome.COMPLETED:
         return []

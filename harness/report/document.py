@@ -16,13 +16,14 @@ from decimal import Decimal
 from typing import Any
 
 from harness.checks import judge
+from harness.checks.evidence import Evidence
 from harness.flow import Route
 from harness.history import History
 from harness.metrics.cost import Cost, cost
 from harness.metrics.coverage import coverage
 from harness.metrics.phases import PHASES, not_separable, phases
 from harness.metrics.quantiles import quantile
-from harness.model import Call, Finding, Json, Judged, Outcome, Plan, Verdict, worst
+from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, Verdict, worst
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Spec
 from harness.urls import show_origin, without_query
@@ -38,7 +39,8 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
     targets = tuple(_target(history, plan, specs[plan.target]) for plan in history.plans)
     footer: Mapping[str, Any] = history.footer or {}
     total = cost(history.calls)
-    complete = bool(footer.get("complete")) and not history.torn
+    sent = all(one.call is not None for target in targets for one in target.judged)
+    complete = bool(footer.get("complete")) and not history.torn and sent
     verdict = worst([Verdict(target.summary["verdict"]) for target in targets])
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -148,7 +150,7 @@ def _samples(route: Route, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple
     hidden = dict(not_separable(route.flow))
     for one in judged:
         call = one.call
-        if call is None or one.case.fault is not None or not _was_accepted(call):
+        if call is None or one.case.fault is not None or not (_was_accepted(call) or _late(route, one.case, call)):
             continue
         for phase, bounds in phases(route, call).items():
             if bounds is not None:
@@ -159,6 +161,10 @@ def _samples(route: Route, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple
         reason = "no poll fell between queue and completion: the step is too coarse for these jobs"
         hidden |= dict.fromkeys(("queue", "inference"), reason)
     return {phase: tuple(sample) for phase, sample in found.items()}, hidden
+
+
+def _late(route: Route, case: Case, call: Call) -> bool:
+    return Evidence(route, case, call).past_deadline
 
 
 def _was_accepted(call: Call) -> bool:

@@ -9,6 +9,7 @@ Rules
 * Endpoints that share a path are told apart by the constants in the body; a body that names none of them is the
   first one's to refuse.
 * Images lie under ``/assets/<provider>/``, without a key, like on any provider's CDN.
+* ``/-/ledger`` says what was billed, by target: the other side of a run's own account of its money.
 * Every answer carries ``x-harness-simulator``, so that nobody takes it for a provider's.
 * The router is Starlette's; it is left out below a prefix, since its 404 and 405 are not the provider's.
 """
@@ -22,20 +23,21 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import Receive, Scope, Send
 
 from harness import __version__
 from harness.clock import Clock, RealClock
 from harness.model import Step as StepName
+from harness.simulator.bill import Bill
 from harness.simulator.provider import Account, Endpoint, Job, Place, Reply, beside
 from harness.simulator.settings import Settings
 from harness.simulator.variations import Variation
-from harness.simulator.verdicts import Fault, Refusal
 from harness.spec.contract import Spec
 from harness.strict import StrictError, load_json
 
 HEADER = "x-harness-simulator"
+LEDGER = "/-/ledger"
 LARGEST_BODY = 16 * 1024 * 1024
 JSON_TYPES = re.compile(r"application/([\w.+-]+\+)?json")
 
@@ -54,7 +56,7 @@ def application(
     settings: Settings | None = None,
     clock: Clock | None = None,
     variations: Mapping[str, tuple[Variation, ...]] | None = None,
-) -> ASGIApp:
+) -> Application:
     """The simulated providers of some specs.
 
     ``variations`` are the planted faults and healthy variants by target. The clock is the machine's unless a virtual
@@ -69,7 +71,20 @@ def application(
         served = [endpoint for endpoint in endpoints if endpoint.spec.provider == provider]
         mounts.append(Mount(prefix, Front(prefix, flow, [e for e in served if flow in e.spec.flows])))
     assets = Route("/assets/{provider}/{name}", _Assets(accounts))
-    return Router([*mounts, assets], redirect_slashes=False, default=_nothing_here)
+    return Application([Route(LEDGER, _Ledger(accounts)), *mounts, assets], accounts)
+
+
+class Application(Router):
+    """The ASGI application, with the money log that its callers can read in this process."""
+
+    def __init__(self, routes: Sequence[BaseRoute], accounts: Mapping[str, Account]) -> None:
+        super().__init__(routes, redirect_slashes=False, default=_nothing_here)
+        self._accounts = accounts
+
+    @property
+    def ledger(self) -> Mapping[str, Bill]:
+        """What has been billed so far, by target."""
+        return _bills(self._accounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +132,7 @@ class Front:
             reply = first.error("unknown_job", f"{request.method} is not allowed here.", status=405)
             return Reply(reply.status, reply.body, reply.media_type, {"allow": ", ".join(methods)})
         endpoint = operated.endpoints[0]
-        if not endpoint.accepts_key(request.headers):
+        if not endpoint.admits(operated.step, request.headers):
             return endpoint.error("unauthorized", "The key is missing or not accepted.")
         place = Place(_origin(request), self._prefix)
         if operated.step == "submit":
@@ -142,18 +157,15 @@ async def _submit(operated: Operated, request: Request, place: Place) -> Reply:
     except OversizeError:
         return endpoint.error("invalid", f"The body has more than {LARGEST_BODY} bytes.", status=413)
     content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    data, content_type = endpoint.received(data, content_type)
     if not JSON_TYPES.fullmatch(content_type):
-        return _malformed(endpoint, f"The content type {content_type[:80]} is not JSON.")
+        return endpoint.unreadable(f"The content type {content_type[:80]} is not JSON.")
     try:
         body = load_json(data)
     except StrictError as error:
-        return _malformed(endpoint, f"The body cannot be read: {error}.")
+        return endpoint.unreadable(f"The body cannot be read: {error}.")
     named = next((candidate for candidate in operated.endpoints if candidate.takes(body)), endpoint)
     return await named.submit(named.spec.flows[operated.flow], place, body)
-
-
-def _malformed(endpoint: Endpoint, message: str) -> Reply:
-    return endpoint.refused(Refusal((Fault((), message),)), "")
 
 
 def _read(operated: Operated, place: Place, job: Job | None) -> Reply:
@@ -162,7 +174,7 @@ def _read(operated: Operated, place: Place, job: Job | None) -> Reply:
     if operated.step == "cancel":
         return endpoint.cancel(flow, place, job)
     if job is None:
-        return endpoint.error("unknown_job", "There is no such request.")
+        return endpoint.unknown(operated.step)
     return endpoint.result(flow, place, job) if operated.step == "result" else endpoint.status(flow, place, job)
 
 
@@ -192,8 +204,10 @@ def _origin(request: Request) -> str:
 
 
 async def _send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
-    headers = {HEADER: __version__, **reply.headers}
-    await Response(reply.body, reply.status, headers, reply.media_type)(scope, receive, send)
+    response = Response(reply.body, reply.status, {HEADER: __version__, **reply.headers}, reply.media_type)
+    if reply.capitals:
+        response.raw_headers = [(name.upper(), value) for name, value in response.raw_headers]
+    await response(scope, receive, send)
 
 
 class _Assets:
@@ -210,6 +224,21 @@ class _Assets:
         else:
             reply = (account and account.asset(named["name"])) or Reply(404, b"no such image\n", "text/plain")
         await _send(reply, scope, receive, send)
+
+
+class _Ledger:
+    """The money log as JSON: no provider's answer, and without a key."""
+
+    def __init__(self, accounts: Mapping[str, Account]) -> None:
+        self._accounts = accounts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        bills = {target: bill.as_json() for target, bill in _bills(self._accounts).items()}
+        await _send(Reply.of(200, {"targets": bills}), scope, receive, send)
+
+
+def _bills(accounts: Mapping[str, Account]) -> Mapping[str, Bill]:
+    return {target: bill for account in accounts.values() for target, bill in account.bills.items()}
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

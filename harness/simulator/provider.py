@@ -23,7 +23,6 @@ import math
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from http import HTTPStatus
 from statistics import NormalDist
 from typing import Any
@@ -32,11 +31,12 @@ from harness.clock import NS, Clock, wall_time
 from harness.model import Json, State
 from harness.model import Step as StepName
 from harness.simulator.answers import Context, Link, Node, OneOf, compiled, render
+from harness.simulator.bill import Bill
 from harness.simulator.images import Picture, format_named, size
 from harness.simulator.queue import Queue, Ticket
 from harness.simulator.settings import Settings
 from harness.simulator.variations import Variation, varied
-from harness.simulator.verdicts import Fault, Refusal, Verdicts
+from harness.simulator.verdicts import Flaw, Refusal, Verdicts
 from harness.spec.contract import EXTENSION, Flow, Operation, Shape, Spec, Step
 
 JOBS_KEPT = 50_000
@@ -74,12 +74,13 @@ CANCELLED, TOO_LATE, NO_SUCH_JOB = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer before it becomes HTTP."""
+    """An answer before it becomes HTTP; ``capitals`` sends its header names in capital letters."""
 
     status: int
     body: bytes
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    capitals: bool = False
 
     @classmethod
     def of(cls, status: int, value: Json, headers: Mapping[str, str] | None = None) -> Reply:
@@ -108,7 +109,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Job:
-    """A submitted body on its way."""
+    """A submitted body on its way; ``images`` is how many the body asked for."""
 
     id: str
     endpoint: Endpoint
@@ -116,8 +117,9 @@ class Job:
     order: Order
     refusal: Refusal | None
     created: float
+    images: int = 1
 
-    @cached_property
+    @property
     def pictures(self) -> tuple[Picture, ...]:
         """Its images, drawn only when somebody wants their bytes."""
         width, height = size(self.order.ratio)
@@ -171,6 +173,8 @@ class Account:
         self.queue = Queue(settings.capacity)
         self.jobs: dict[str, Job] = {}
         self.pictures: dict[str, tuple[Endpoint, Picture]] = {}
+        self.bills: dict[str, Bill] = {}
+        self.delivered: dict[str, None] = {}
         self._seen: dict[bytes, int] = {}
         self._anchor: tuple[float, int] | None = None
 
@@ -195,6 +199,7 @@ class Account:
         oldest = next(iter(self.jobs))
         if len(self.jobs) > JOBS_KEPT and self.state(self.jobs[oldest]) in ("completed", "cancelled"):
             del self.jobs[oldest]
+            self.delivered.pop(oldest, None)
             self.queue.forget(oldest)
         inference = 0 if job.refusal else job.order.inference_ns
         return self.queue.enter(job.id, self.clock.now_ns(), job.order.queue_ns, inference)
@@ -221,7 +226,7 @@ class Account:
         if name not in self.pictures:
             return None
         endpoint, picture = self.pictures[name]
-        reply = Reply(200, picture.encoded(), picture.media_type)
+        reply = Reply(200, endpoint.encoded(picture), picture.media_type)
         varied_reply: Reply = varied(endpoint.variations, "asset", picture, reply)
         return varied_reply
 
@@ -236,11 +241,15 @@ class Endpoint:
         self._encodings = _encodings(spec)
         self._model = _model(spec)
         self._links = {flow.name: _links(spec, flow) for flow in spec.flows.values()}
+        self.bill = account.bills.setdefault(spec.target, Bill(spec.price))
 
     # What can be asked of it -------------------------------------------------------------------------------------
 
-    def accepts_key(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request carries a usable key; header names are in lower case."""
+    def admits(self, step: StepName, headers: Mapping[str, str]) -> bool:
+        """Whether a request to a step is let in; header names are in lower case."""
+        return bool(varied(self.variations, "key", step, self._accepts_key(headers)))
+
+    def _accepts_key(self, headers: Mapping[str, str]) -> bool:
         credential = self.spec.credential
         given = headers.get(credential.header.lower())
         if given is None:
@@ -252,38 +261,68 @@ class Endpoint:
         """Whether a body names this endpoint, where several share a path."""
         return isinstance(body, dict) and all(body.get(name) == value for name, value in self.spec.constants.items())
 
+    def received(self, data: bytes, media_type: str) -> tuple[bytes, str]:
+        """The bytes and media type of a submit as they are going to be read."""
+        read: tuple[bytes, str] = varied(self.variations, "received", (data, media_type))
+        return read
+
+    def unreadable(self, message: str) -> Reply:
+        """The answer to a submit that is no JSON."""
+        self.bill.submits += 1
+        return self._refused_at_once(Refusal((Flaw((), message),)), "")
+
     async def submit(self, flow: Flow, place: Place, body: Json) -> Reply:
         """Answer a submit: the job, its outputs, or the refusal."""
+        self.bill.submits += 1
         draw = self.account.draw(self.spec.target, body)
         refusal: Refusal | None = varied(self.variations, "refusal", body, self._verdicts.refusal(body))
+        instead: Reply | None = varied(self.variations, "instead", self, body, refusal, None)
+        if instead is not None:
+            return instead
         fields: Mapping[str, Json] = body if isinstance(body, dict) else {}
         flow = self._flow(flow, fields)
         if refusal and not self._refuses_late(flow):
-            return self._sent("submit", None, self.refused(refusal, draw.uuid("request")))
-        order: Order = varied(self.variations, "order", fields, self._order(flow, fields, draw))
-        job = Job(draw.uuid("job"), self, flow, order, refusal, self.account.date())
+            return self._refused_at_once(refusal, draw.uuid("request"))
+        job = self.job(flow, fields, draw, refusal)
         self.account.admit(job)
-        if not order.waits:
+        if not refusal:
+            self.bill.charge(job.images)
+        if not job.order.waits:
             return self._answer("submit", job, flow.submit, place, "queued")
         await self.account.done(job)
         if refusal:
-            return self._sent("submit", job, self.refused(refusal, job.id))
+            return self._refused_late("submit", job, refusal)
         return self._answer("submit", job, flow.submit, place, self.account.state(job))
+
+    def job(self, flow: Flow, body: Mapping[str, Json], draw: Draw, refusal: Refusal | None = None) -> Job:
+        """What a body becomes, before it enters the queue."""
+        order: Order = varied(self.variations, "order", body, self._order(flow, body, draw))
+        count = self.spec.asked("count", body)
+        images = count if _is_integer(count) and count > 0 else 1
+        return Job(draw.uuid("job"), self, flow, order, refusal, self.account.date(), images)
+
+    def specimen(self, flow: Flow, name: StepName, body: Mapping[str, Json]) -> Json:
+        """The healthy answer to a step about a job that nobody has submitted: just accepted, or else completed."""
+        state: State = "completed" if name != "submit" or flow.status is None else "queued"
+        job = self.job(flow, body, Draw(self.spec.target, "specimen"))
+        place = Place("http://specimen.invalid", f"/{self.spec.provider}/{flow.name}")
+        step = flow.steps()[name]
+        return render(self._node(step.shape), self._context(name, job, step, place, state, state == "completed"))
 
     def status(self, flow: Flow, place: Place, job: Job) -> Reply:
         """Answer a question about a job's state."""
         assert flow.status is not None  # a route leads here only for a flow that has one  # noqa: S101
-        return self._answer("status", job, flow.status, place, self.account.state(job))
+        return self._answer("status", job, flow.status, place, self._state("status", job))
 
     def result(self, flow: Flow, place: Place, job: Job) -> Reply:
         """Answer the outputs of a job, its late refusal, or that it is too early."""
         assert flow.result is not None  # as above  # noqa: S101
-        state = self.account.state(job)
+        state = self._state("result", job)
         if state != "completed":
             happened = "was cancelled" if state == "cancelled" else "is still in progress"
             return self._sent("result", job, self.error("early_result", f"The request {happened}.", job.id))
         if job.refusal:
-            return self._sent("result", job, self.refused(job.refusal, job.id))
+            return self._refused_late("result", job, job.refusal)
         return self._answer("result", job, flow.result, place, state)
 
     def cancel(self, flow: Flow, place: Place, job: Job | None) -> Reply:
@@ -293,14 +332,23 @@ class Endpoint:
         if job is None:
             return self._cancellation(operation, NO_SUCH_JOB, 404, None)
         if self.account.queue.cancel(job.id, self.account.clock.now_ns()):
-            return self._cancellation(operation, CANCELLED, _success(operation), job)
+            return self._cancellation(operation, CANCELLED, success(operation), job)
         return self._cancellation(operation, TOO_LATE, _too_late(operation), job)
+
+    def unknown(self, step: StepName) -> Reply:
+        """Answer a question about a job that there is none of."""
+        return self._sent(step, None, self.error("unknown_job", "There is no such request."))
+
+    def encoded(self, picture: Picture) -> bytes:
+        """The bytes of an image as they are delivered."""
+        data: bytes = varied(self.variations, "encoded", picture, picture.encoded())
+        return data
 
     # Errors ------------------------------------------------------------------------------------------------------
 
     def refused(self, refusal: Refusal, request_id: str) -> Reply:
         """The answer to an invalid body."""
-        return self.error("invalid", refusal.faults[0].message, request_id, faults=refusal.faults)
+        return self.error("invalid", refusal.flaws[0].message, request_id, flaws=refusal.flaws)
 
     def error(
         self,
@@ -309,7 +357,7 @@ class Endpoint:
         request_id: str = "",
         *,
         status: int | None = None,
-        faults: tuple[Fault, ...] = (),
+        flaws: tuple[Flaw, ...] = (),
     ) -> Reply:
         """An error in the provider's shape; ``status`` replaces the documented one, for errors that have no kind."""
         known = self.spec.errors.get(kind)
@@ -317,7 +365,7 @@ class Endpoint:
         code = status or (known.status if known else STATUSES[kind])
         if model is None:
             return Reply.of(code, {"error": message})
-        faults = faults or (Fault((), message),)
+        flaws = flaws or (Flaw((), message),)
         phrase = HTTPStatus(code).phrase.lower().replace(" ", "_")
         values = dict(known.values) if known and code == known.status else {}
         context: dict[str, Any] = {
@@ -326,12 +374,25 @@ class Endpoint:
             "error_message": message,
             "error_type": phrase,
             "error_code": OneOf((phrase, code)),
-            "error_parameter": faults[0].parameter,
+            "error_parameter": flaws[0].parameter,
             "error_request_id": request_id or Draw(self.spec.target, kind, message).uuid("request"),
-            "error_location": ["body", *faults[0].path],
+            "error_location": ["body", *flaws[0].path],
         }
-        entries = ({"error_message": f.message, "error_location": ["body", *f.path]} | values for f in faults)
+        entries = ({"error_message": f.message, "error_location": ["body", *f.path]} | values for f in flaws)
         return Reply.of(code, render(self._node(model.shape), context | {"errors": tuple(entries)} | values))
+
+    def _refused_at_once(self, refusal: Refusal, request_id: str) -> Reply:
+        self.bill.refused += 1
+        return self._sent("submit", None, self.refused(refusal, request_id))
+
+    def _refused_late(self, step: StepName, job: Job, refusal: Refusal) -> Reply:
+        reply = self._sent(step, job, self.refused(refusal, job.id))
+        if job.id not in self.account.delivered:
+            self.account.delivered[job.id] = None
+            self.bill.refused += 1
+            if reply.headers.get(self.spec.billing_header or "", "0").strip("0."):
+                self.bill.charge(job.images)
+        return reply
 
     # How it decides ----------------------------------------------------------------------------------------------
 
@@ -344,7 +405,12 @@ class Endpoint:
 
     def _refuses_late(self, flow: Flow) -> bool:
         invalid = self.spec.errors.get("invalid")
-        return invalid is not None and invalid.at == "result" and flow.result is not None
+        documented = invalid is not None and invalid.at == "result" and flow.result is not None
+        return bool(varied(self.variations, "late", documented))
+
+    def _state(self, step: StepName, job: Job) -> State:
+        state: State = varied(self.variations, "state", step, job, self.account.state(job))
+        return state
 
     def _order(self, flow: Flow, body: Mapping[str, Json], draw: Draw) -> Order:
         asked, settings = self.spec.asked, self.account.settings
@@ -372,6 +438,21 @@ class Endpoint:
 
     def _answer(self, name: StepName, job: Job, step: Step, place: Place, state: State) -> Reply:
         finished = state == "completed" and job.refusal is None
+        delivers = bool(varied(self.variations, "delivers", name, job, finished))
+        context = self._context(name, job, step, place, state, delivers)
+        if context["outputs"] and job.id not in self.account.delivered:
+            self.account.delivered[job.id] = None
+            self.bill.images_delivered += len(context["outputs"])
+        said: Context = varied(self.variations, "context", name, job, context)
+        pending = name == "status" and state in ("queued", "running")
+        status = self.spec.pending_status if pending else success(step.operation)
+        billed = self.spec.billing_header if finished and step is job.flow.final else None
+        headers = {billed: str(job.order.count)} if billed else {}
+        return self._sent(name, job, Reply.of(status, render(self._node(step.shape), said), headers))
+
+    def _context(
+        self, name: StepName, job: Job, step: Step, place: Place, state: State, delivers: bool
+    ) -> dict[str, Any]:
         context: dict[str, Any] = {
             "code": 200,
             "message": "success",
@@ -388,14 +469,9 @@ class Endpoint:
             context["queue_position"] = self.account.queue.ahead(job.id, self.account.clock.now_ns())
         if state == "cancelled":
             context["error_message"] = "The request was cancelled."
-        if finished:
-            context |= self._finished(job, step.shape, place)
-        said: Context = varied(self.variations, "context", name, job, context)
-        pending = name == "status" and state in ("queued", "running")
-        status = self.spec.pending_status if pending else _success(step.operation)
-        billed = self.spec.billing_header if finished and step is job.flow.final else None
-        headers = {billed: str(job.order.count)} if billed else {}
-        return self._sent(name, job, Reply.of(status, render(self._node(step.shape), said), headers))
+        if state == "failed":
+            context["error_message"] = "The generation failed."
+        return context | self._finished(job, step.shape, place) if delivers else context
 
     def _finished(self, job: Job, shape: Shape, place: Place) -> Context:
         outputs = tuple(self._outputs(job, shape, place))
@@ -420,7 +496,7 @@ class Endpoint:
             if linked:
                 role, value = "output_url", self._asset_url(picture, place)
             else:
-                role, value = encoded_role, base64.b64encode(picture.encoded()).decode()
+                role, value = encoded_role, base64.b64encode(self.encoded(picture)).decode()
                 if job.order.encoding == "data_uri":
                     value = f"data:{picture.media_type};base64,{value}"
             yield {
@@ -431,7 +507,9 @@ class Endpoint:
             }
 
     def _asset_url(self, picture: Picture, place: Place) -> str:
-        return f"{place.origin}/assets/{self.account.provider}/{self.account.shelve(self, picture)}"
+        name = self.account.shelve(self, picture)
+        url: str = varied(self.variations, "address", picture, f"{place.origin}/assets/{self.account.provider}/{name}")
+        return url
 
     def _words(self, flow: Flow, state: State) -> tuple[str, ...]:
         states = flow.states or next((other.states for other in self.spec.flows.values() if other.states), {})
@@ -479,7 +557,7 @@ def _model(spec: Spec) -> str:
     return spec.target.partition("/")[2]
 
 
-def _success(operation: Operation) -> int:
+def success(operation: Operation) -> int:
     """The first successful status that an operation documents."""
     named = (int(status) for status in operation.answers if status.startswith("2") and status.isdigit())
     return next(named, 200)

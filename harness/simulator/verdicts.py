@@ -3,7 +3,7 @@
 Rules
 -----
 * The body is judged by JSON Schema 2020-12 as the document states it. Unknown fields pass unless the schema closes.
-* Where the documents contradict themselves or are silent about a body (``contested``), the faults in the parameters
+* Where the documents contradict themselves or are silent about a body (``contested``), the flaws in the parameters
   that the doubt is about are forgiven, and no others.
 * Texts are bounded: a body of megabytes does not come back in the message about it.
 """
@@ -20,12 +20,12 @@ from harness.model import Json
 from harness.spec.contract import AT, Spec
 
 LONGEST_MESSAGE = 300
-MOST_FAULTS = 10
+MOST_FLAWS = 10
 _MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Flaw:
     """One thing wrong with a body: the path to it (empty for the body itself) and a text for a person."""
 
     path: tuple[str | int, ...]
@@ -39,9 +39,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a body is not accepted; there is at least one fault."""
+    """Why a body is not accepted; there is at least one flaw."""
 
-    faults: tuple[Fault, ...]
+    flaws: tuple[Flaw, ...]
 
 
 class Verdicts:
@@ -53,14 +53,14 @@ class Verdicts:
 
     def refusal(self, body: Json) -> Refusal | None:
         """The refusal of a body, or None where it is accepted."""
-        faults = [_fault(error) for error in self._validator.iter_errors(body)]
-        if faults and isinstance(body, dict):
+        flaws = [_flaw(error) for error in self._validator.iter_errors(body)]
+        if flaws and isinstance(body, dict):
             doubtful = {name for doubt, names in self._doubts if doubt.contests(body) for name in names}
-            faults = [fault for fault in faults if fault.parameter not in doubtful]
-        return Refusal(tuple(faults[:MOST_FAULTS])) if faults else None
+            flaws = [flaw for flaw in flaws if flaw.parameter not in doubtful]
+        return Refusal(tuple(flaws[:MOST_FLAWS])) if flaws else None
 
 
-def _fault(error: Any) -> Fault:
+def _flaw(error: Any) -> Flaw:
     path = tuple(error.absolute_path)
     if error.validator == "required":
         # The validator reports the object that lacks the name; a provider names what is missing.
@@ -68,7 +68,7 @@ def _fault(error: Any) -> Fault:
         path = (*path, missing)
     name = ".".join(map(str, path))
     message = error.message if len(error.message) <= LONGEST_MESSAGE else error.message[:LONGEST_MESSAGE] + "…"
-    return Fault(path, f"{name}: {message}" if name else message)
+    return Flaw(path, f"{name}: {message}" if name else message)
 
 
 def _unmarked(schema: Any, *, names: bool = False) -> Any:

@@ -2,7 +2,7 @@
 
 The API stays httpx's (requests, responses, exceptions); the sockets are aiohttp's, because httpcore assigns
 requests to connections in O(n²) and its own processor time then shows up as a provider's latency (the figures:
-``tests/benchmarks/transport_cpu.py``). ``httpx-aiohttp`` exists, but reads a reset after a POST as a connect timeout,
+``tests/benchmarks/bench_transport_cpu.py``). ``httpx-aiohttp`` exists, but reads a reset after a POST as a connect timeout,
 which invites a second charge.
 
 Rules
@@ -42,16 +42,18 @@ class Trail:
     """Instants of one request on its way out, written by the transport.
 
     ``sent_ns`` is when the request was handed to an open connection, None as long as nothing can have left.
-    ``connect_ns`` is what opening that connection took, zero on a kept one.
+    ``connect_ns`` is what opening that connection took, zero on a kept one. ``kept`` is set by a transport that keeps
+    the trail: under any other one a request counts as having left.
     """
 
     sent_ns: int | None = None
     connect_ns: int = 0
+    kept: bool = False
 
     @property
     def left(self) -> bool:
         """Whether any byte of the request may have left this machine."""
-        return self.sent_ns is not None
+        return self.sent_ns is not None or not self.kept
 
 
 class _SentTwice(aiohttp.ClientError):
@@ -132,6 +134,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is None:
             self._session = self._open()
         trail = request.extensions.setdefault("trail", Trail())
+        trail.kept = True
         body = await request.aread() or None
         try:
             response = await self._session.request(
@@ -199,10 +202,11 @@ def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.
 
 
 def _connect_kind(error: Exception) -> str:
+    # A guarded resolver's refusal arrives wrapped; a numeric spelling that is no address (127.1) never gets to it.
+    if isinstance(getattr(error, "os_error", error), PermissionError) or isinstance(error, aiohttp.InvalidURL):
+        return "forbidden"
     if isinstance(error, (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError, ssl.SSLError)):
         return "tls"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "dns"
-    if isinstance(error, PermissionError):
-        return "forbidden"
     return "refused"

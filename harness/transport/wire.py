@@ -17,6 +17,7 @@ import asyncio
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,7 +85,7 @@ class Wire:
             async with asyncio.timeout(seconds):
                 answer = await transport.handle_async_request(
                     httpx.Request(
-                        request.method, request.url, headers=headers, content=request.body, extensions={"trail": trail}
+                        request.method, _url(request.url), headers=headers, content=request.body, extensions={"trail": trail}
                     )
                 )
                 first_byte = self.clock.now_ns()
@@ -152,6 +153,12 @@ class Wire:
         """Close both clients."""
         await self.api.aclose()
         await self.public.aclose()
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> httpx.URL:
+    """A parsed URL: polls repeat theirs, submits share one, and parsing is a fifth of an exchange's processor time."""
+    return httpx.URL(text)
 
 
 class _Refused(Exception):

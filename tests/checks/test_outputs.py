@@ -18,8 +18,20 @@ from PIL import Image
 from harness.checks.outputs import Picture, picture
 from harness.model import Call, Response, Verdict
 from tests.calls import (
-    FAL, GATEWAY, MULTI, ROUTES, SINGLE, WAVESPEED, Seen, accepted_as_reject, seen, with_answer, with_failure,
-    with_file, with_final, with_status,
+    FAL,
+    GATEWAY,
+    MULTI,
+    ROUTES,
+    SINGLE,
+    WAVESPEED,
+    Seen,
+    accepted_as_reject,
+    seen,
+    with_answer,
+    with_failure,
+    with_file,
+    with_final,
+    with_status,
 )  # fmt: skip
 
 Expected = list[tuple[str, str, str | None]]
@@ -114,7 +126,9 @@ def url_for_base64() -> Seen:
 
 def data_uri_for_url() -> Seen:
     uri = "data:image/jpeg;base64," + b64(drawn(64, 64, "JPEG"))
-    return without_downloads(with_final(seen(FAL, "sync"), lambda a: a["images"][0].update(url=uri, width=64, height=64)))
+    return without_downloads(
+        with_final(seen(FAL, "sync"), lambda a: a["images"][0].update(url=uri, width=64, height=64))
+    )
 
 
 def url_for_data_uri(flow: str) -> Seen:
@@ -232,7 +246,7 @@ def test_each_encoding_is_recognised(encoding: str) -> None:
 def test_bare_base64_is_base64() -> None:
     """Base64 without a data URI's prefix, as OpenAI sends it, is what b64_json asks for."""
     bare = with_final(seen(MULTI, encoding="b64_json"), lambda a: a["data"][0].update(b64_json=b64(drawn())))
-    assert [] == bare.findings()
+    assert bare.findings() == []
 
 
 def test_a_gateway_owes_the_number_that_its_own_document_lets_one_ask_for() -> None:
@@ -242,7 +256,9 @@ def test_a_gateway_owes_the_number_that_its_own_document_lets_one_ask_for() -> N
     assert expected == tuple(f.verdict.value for f in found if f.check == "image_count")
 
 
-@pytest.mark.parametrize(("width", "expected"), [(1553, []), (1552, []), (1551, ["16:9"]), (1648, []), (1649, ["16:9"])])
+@pytest.mark.parametrize(
+    ("width", "expected"), [(1553, []), (1552, []), (1551, ["16:9"]), (1648, []), (1649, ["16:9"])]
+)
 def test_a_ratio_is_kept_within_three_per_cent(width: int, expected: list[str]) -> None:
     """Width over height may lie up to and with 3 % from the asked ratio on either side, and no further."""
     one = with_file(seen(WAVESPEED, ratio="16:9"), drawn(width, 900), "image/png")
@@ -252,9 +268,11 @@ def test_a_ratio_is_kept_within_three_per_cent(width: int, expected: list[str]) 
 
 def test_the_documented_default_ratio_warns_only_by_its_own_document() -> None:
     """Without a ratio the default of the document is expected where it has one, and nothing where it has none."""
-    expected = (["fail"], [])
+    expected: tuple[list[str], ...] = (["fail"], [])
     given = [with_file(seen(spec), drawn(300, 100, "JPEG"), "image/jpeg") for spec in (MULTI, WAVESPEED)]
-    assert expected == tuple([f.verdict.value for f in one.judged().findings if f.check == "image_dimensions"] for one in given)
+    assert expected == tuple(
+        [f.verdict.value for f in one.judged().findings if f.check == "image_dimensions"] for one in given
+    )
 
 
 def test_an_enhanced_prompt_may_differ() -> None:
@@ -270,7 +288,7 @@ def test_a_random_seed_may_come_back_as_any_integer() -> None:
     exact = with_final(seen(FAL, seed=2**60 + 1), set_seed(2**60 + 1))
     near = with_final(seen(FAL, seed=2**60 + 1), set_seed(2**60))
     assert expected == (exact.findings(), near.findings())
-    assert [] == with_final(seen(FAL), set_seed(2**60 + 1)).findings()
+    assert with_final(seen(FAL), set_seed(2**60 + 1)).findings() == []
 
 
 @pytest.mark.parametrize(
@@ -324,5 +342,5 @@ def test_a_duplicate_message_is_said_once_in_json() -> None:
     for at in range(len(one.call.of("status")) - 1):
         one = with_answer(one, "status", lambda a: a.update(queue_position="x"), at)
     found = [f for f in one.judged().findings if f.check == "response_schema_conformance"]
-    assert 1 == len({json.dumps([f.message, f.observed]) for f in found})
-    assert 1 == len(found)
+    assert len({json.dumps([f.message, f.observed]) for f in found}) == 1
+    assert len(found) == 1

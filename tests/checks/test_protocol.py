@@ -12,8 +12,26 @@ import pytest
 from harness.checks import CHECKS, judge
 from harness.model import PAST_DEADLINE, Call, Finding, Outcome, Response, Verdict
 from tests.calls import (
-    FAL, GATEWAY, MULTI, SINGLE, WAVESPEED, Seen, accepted_as_reject, again, body_of, case_of, plan_of, refused,
-    route_of, seen, sent, with_answer, with_failure, with_final, with_reply, with_status,
+    FAL,
+    GATEWAY,
+    MULTI,
+    SINGLE,
+    WAVESPEED,
+    Seen,
+    accepted_as_reject,
+    again,
+    body_of,
+    case_of,
+    plan_of,
+    refused,
+    route_of,
+    seen,
+    sent,
+    with_answer,
+    with_failure,
+    with_final,
+    with_reply,
+    with_status,
 )  # fmt: skip
 
 Expected = list[tuple[str, str, str | None]]
@@ -46,6 +64,10 @@ def without(*path: str | int) -> Callable[[Any], None]:
         del answer[path[-1]]
 
     return edit
+
+
+def answered(value: Any) -> Response:
+    return Response(200, {"content-type": "application/json"}, json.dumps(value).encode())
 
 
 def put(value: Any, *path: str | int) -> Callable[[Any], None]:
@@ -165,7 +187,7 @@ FAULTS: dict[str, tuple[Callable[[], Seen], Expected]] = {
         [("positive_data_acceptance", "fail", None)],
     ),
     "an error with a success's status": (
-        lambda: with_reply(seen(SINGLE), "submit", lambda r: replace(r, body=json.dumps(FAILURE).encode())),
+        lambda: with_reply(seen(SINGLE), "submit", lambda _: answered(FAILURE)),
         [("positive_data_acceptance", "fail", None)],
     ),
     "a read lost": (lambda: with_failure(seen(FAL), "status", "reset", at=0), [("transport", "warn", None)]),
@@ -261,12 +283,14 @@ def test_an_accepted_reject_fails_unless_it_is_contested(spec: Any, expect: Any,
     """What the document forbids must be refused; where it contradicts itself, either is right."""
     parameter = spec.parameter("ratio").name
     one = accepted_as_reject(seen(spec, ratio="1:1"), parameter, "unknown-member", expect)
-    found = [(f.verdict.value, f.parameter, f.source) for f in one.judged().findings if f.check == "negative_data_rejection"]
+    found = [
+        (f.verdict.value, f.parameter, f.source) for f in one.judged().findings if f.check == "negative_data_rejection"
+    ]
     assert [(expected, parameter, spec.parameter("ratio").source)] == found
 
 
 def test_a_refused_reject_passes_however_late_the_refusal_comes() -> None:
-    """fal refuses a queued body from its result, UModelVerse at once: both are refusals, free, and healthy."""
+    """At fal a queued body is refused from its result, at UModelVerse at once: both are refusals, free, and healthy."""
     late = sent(FAL, None, body_of(FAL, count=5), fault="above-maximum", parameter="num_images")
     early = sent(MULTI, None, body_of(MULTI, count=5), fault="above-maximum", parameter="n")
     expected: tuple[Any, ...] = ([], Outcome.REJECTED, "no", Verdict.PASS)
@@ -279,14 +303,14 @@ def test_a_reject_that_fails_in_the_queue_only_warns() -> None:
     """A faulty body that was accepted and then failed is no clean refusal, and no acceptance either."""
     one = accepted_as_reject(seen(WAVESPEED), "seed", "above-maximum")
     one = with_answer(one, "status", put("failed", "data", "status"))
-    assert [("negative_data_rejection", "warn", "seed")] == one.findings()
+    assert one.findings() == [("negative_data_rejection", "warn", "seed")]
 
 
 def test_a_contested_body_that_is_refused_warns() -> None:
     """A body that some place in the document allows may be refused."""
     one = refused(seen(SINGLE), 400, FAILURE)
     one = replace(one, call=replace(one.call, case=replace(one.call.case, expect="either")))
-    assert [("positive_data_acceptance", "warn", None)] == one.findings()
+    assert one.findings() == [("positive_data_acceptance", "warn", None)]
 
 
 @pytest.mark.parametrize(
@@ -328,6 +352,20 @@ def test_three_jobs_past_the_deadline_and_none_done_fail(jobs: int, completed: i
     assert expected == {one.verdict.value for one in stalled}
 
 
+@pytest.mark.parametrize(
+    ("jobs", "kind", "expected"), [(2, "timeout", "unknown"), (3, "timeout", "fail"), (3, "reset", None)]
+)
+def test_a_synchronous_job_past_its_deadline_is_one_that_was_not_answered(
+    jobs: int, kind: str, expected: str | None
+) -> None:
+    """Where the submit itself waits for the outputs, no answer in time is a job past its deadline; a reset is not."""
+    lost = with_failure(seen(MULTI), "submit", kind).call
+    calls = [replace(lost, id=f"c{n}", case=replace(lost.case, id=f"{lost.case.id}-{n}")) for n in range(jobs)]
+    judged = judge(route_of(MULTI), plan_of(MULTI, "sync", *(c.case for c in calls)), calls)
+    found = {one.checks.get("job_completes") for one in judged}
+    assert {expected and Verdict(expected)} == found
+
+
 def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect of the harness is neither a provider's failure nor its pass, and the other checks still speak."""
 
@@ -336,8 +374,8 @@ def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("harness.checks.CHECKS", {**CHECKS, "image_count": divides_by_zero})
     one = seen(FAL)
-    assert [("image_count", "unknown", None)] == one.findings()
-    assert "the check itself failed: ZeroDivisionError: division by zero" == one.finding().message
+    assert one.findings() == [("image_count", "unknown", None)]
+    assert one.finding().message == "the check itself failed: ZeroDivisionError: division by zero"
     assert len(seen(MULTI).judged().checks) >= 10
 
 
@@ -345,7 +383,7 @@ def test_a_case_that_was_never_sent_is_unknown() -> None:
     """Without a call there is no verdict."""
     case = case_of(FAL, body_of(FAL))
     (judged,) = judge(route_of(FAL), plan_of(FAL, "queue", case), [])
-    expected = (Verdict.UNKNOWN, None, (), {})
+    expected: tuple[Any, ...] = (Verdict.UNKNOWN, None, (), {})
     assert expected == (judged.verdict, judged.call, judged.findings, judged.checks)
 
 

@@ -37,4 +37,4 @@ def test_merging_keeps_its_neutral_element_and_never_improves(some: list[Verdict
     """Nothing found is a pass, a pass changes nothing, and a further finding never makes it better."""
     assert worst(some) == worst([*some, Verdict.PASS])
     assert VERDICT_ORDER.index(worst(some)) <= VERDICT_ORDER.index(worst([*some, more]))
-    assert Verdict.PASS == worst([])
+    assert worst([]) == Verdict.PASS

@@ -11,8 +11,8 @@ import pytest
 from harness.errors import UsageError
 from harness.metrics.cost import RATES, Cost, Rate, cost, in_usd
 from harness.model import Billed, Call, Outcome
-from tests.calls import FAL, GATEWAY, MULTI, SINGLE, WAVESPEED, seen, simulated
 from harness.targets import Request
+from tests.calls import FAL, GATEWAY, MULTI, SINGLE, WAVESPEED, seen, simulated
 
 
 def billed(how: Billed, outcome: Outcome, images: int = 1) -> Call:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.metrics.coverage import coverage
 from harness.model import Call, Case, Outcome, Plan
-from tests.calls import SPECS, case_of, body_of, whole_run, FAL
+from tests.calls import FAL, SPECS, body_of, case_of, whole_run
 
 DOMAINS = {
     "a": {"absent": "absent", "1": "one", "2": "many", "3": "many"},
@@ -25,7 +25,8 @@ def counted(plan: Plan, final: set[str]) -> dict[str, float]:
     names = list(plan.domains)
     labels = [(n, label) for n in names for label in plan.domains[n]]
     hit = [any(case.labels.get(n) == label for case in cases) for n, label in labels]
-    values, classes = [], {}
+    values: list[bool] = []
+    classes: dict[tuple[str, str, str, str], bool] = {}
     for i, one in enumerate(names):
         for two in names[i + 1 :]:
             for first in plan.domains[one]:
@@ -51,11 +52,15 @@ def ended(case: Case, outcome: Outcome) -> Call:
     return Call("c", case, (), outcome, None, "no", 1)
 
 
-ROWS = st.lists(st.fixed_dictionaries({name: st.sampled_from(list(labels)) for name, labels in DOMAINS.items()}), max_size=9)
+ROWS = st.lists(
+    st.fixed_dictionaries({name: st.sampled_from(list(labels)) for name, labels in DOMAINS.items()}), max_size=9
+)
 
 
 @given(ROWS, st.integers(0, 4), st.data())
-def test_coverage_is_what_a_brute_force_counter_counts(rows: list[dict[str, str]], rejects: int, data: st.DataObject) -> None:
+def test_coverage_is_what_a_brute_force_counter_counts(
+    rows: list[dict[str, str]], rejects: int, data: st.DataObject
+) -> None:
     """Shares of labels, class pairs, value pairs and rejects, over the cases that got a final outcome."""
     base = case_of(FAL, body_of(FAL))
     cases = [replace(base, id=f"t/a/{n}", labels=row) for n, row in enumerate(rows)]
@@ -75,4 +80,4 @@ def test_a_whole_run_covers_what_its_plan_holds(target: str) -> None:
     calls = history.of(target)
     found = dict(coverage(plan, calls))
     assert counted(plan, {case.id for case in plan.cases}) == pytest.approx(found)
-    assert (1.0, 1.0) == (found["one_way"], found["rejects"])
+    assert (found["one_way"], found["rejects"]) == (1.0, 1.0)

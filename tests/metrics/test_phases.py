@@ -10,13 +10,21 @@ from harness.metrics.phases import PHASES, Interval, not_separable, phases
 from harness.model import Exchange, Failure, Outcome, Response
 from tests.calls import FAL, MULTI, ROUTES, WAVESPEED, call_of, exchange, route_of, seen
 
-IMAGES = {"images": [{"url": "https://cdn.example/a.png"}], "prompt": "", "seed": 1, "timings": {}, "has_nsfw_concepts": [False]}
+IMAGES = {
+    "images": [{"url": "https://cdn.example/a.png"}],
+    "prompt": "",
+    "seed": 1,
+    "timings": {},
+    "has_nsfw_concepts": [False],
+}
 LOST = Failure("reset", "lost", left=True)
 
 
 def near(found: dict[str, Interval | None]) -> dict[str, Interval]:
     """The phases that were found, to the nanosecond."""
-    return {name: (round(low, 9), round(high, 9)) for name, bounds in found.items() if bounds for low, high in (bounds,)}
+    return {
+        name: (round(low, 9), round(high, 9)) for name, bounds in found.items() if bounds for low, high in (bounds,)
+    }
 
 
 def submit(sent: float = 0.0, answered: float = 0.5) -> Exchange:
@@ -73,7 +81,7 @@ def test_a_job_completed_at_its_first_poll_completed_after_its_acceptance() -> N
 def test_a_job_running_at_its_first_poll_may_have_queued_not_at_all() -> None:
     """The queue then lies between nothing and the first poll."""
     found = fal(submit(), poll(1.0, "IN_PROGRESS"), poll(3.0, "COMPLETED"), result(3.2, 3.3))
-    assert ((0.0, 0.6), (0.0, 2.6)) == (found["queue"], found["inference"])
+    assert (found["queue"], found["inference"]) == ((0.0, 0.6), (0.0, 2.6))
 
 
 def test_a_lost_poll_widens_the_interval() -> None:
@@ -81,14 +89,14 @@ def test_a_lost_poll_widens_the_interval() -> None:
     lost = exchange("status", 3.0, 3.9, reply=LOST)
     broken = exchange("status", 3.95, 3.97, reply=Response(503, {}, b""))
     found = fal(submit(), poll(1.0, "IN_PROGRESS"), lost, broken, poll(4.0, "COMPLETED"), result(4.2, 4.3))
-    assert (1.0, 4.1) == found["total"]
+    assert found["total"] == (1.0, 4.1)
 
 
 def test_a_poll_overtaken_by_the_change_claims_nothing_false() -> None:
     """A poll that was long under way shows the state of any instant since it was sent."""
     slow = poll(1.0, "IN_PROGRESS", 3.0)
     found = fal(submit(), slow, poll(3.1, "COMPLETED", 5.0), result(5.1, 5.2))
-    assert (1.0, 5.0) == found["total"]
+    assert found["total"] == (1.0, 5.0)
 
 
 def test_attempts_before_acceptance_are_outside_every_phase() -> None:
@@ -113,11 +121,22 @@ def test_a_submit_that_was_not_accepted_has_no_phase() -> None:
     assert expected == fal(outcome=Outcome.UNKNOWN)
 
 
-@pytest.mark.parametrize(("reported", "expected"), [(2170, 2.17), (1, 0.001), (0, None), (-5, None), (True, None), ("9", None)])
+@pytest.mark.parametrize(
+    ("reported", "expected"), [(2170, 2.17), (1, 0.001), (0, None), (-5, None), (True, None), ("9", None)]
+)
 def test_wavespeed_reports_milliseconds(reported: Any, expected: float | None) -> None:
     """The unit is the spec's; nothing, less, and what is no number are no figure."""
-    data = {"id": "j", "status": "completed", "outputs": ["https://cdn.example/a.png"], "timings": {"inference": reported}}
-    call = call_of(WAVESPEED, exchange("submit", 0, 1, {"data": {"id": "j", "status": "created"}}), exchange("status", 3, 4, {"data": data}))
+    data = {
+        "id": "j",
+        "status": "completed",
+        "outputs": ["https://cdn.example/a.png"],
+        "timings": {"inference": reported},
+    }
+    call = call_of(
+        WAVESPEED,
+        exchange("submit", 0, 1, {"data": {"id": "j", "status": "created"}}),
+        exchange("status", 3, 4, {"data": data}),
+    )
     assert (expected and (expected, expected)) == phases(route_of(WAVESPEED), call)["reported_inference"]
 
 
@@ -125,15 +144,15 @@ def test_fal_reports_seconds() -> None:
     """The result's own figure comes before the status's."""
     done = poll(5.0, "COMPLETED", metrics={"inference_time": 2.5})
     timed = exchange("result", 5.2, 5.3, IMAGES | {"timings": {"inference": 2.25}})
-    assert (2.5, 2.5) == fal(submit(), done, result(5.2, 5.3))["reported_inference"]
-    assert (2.25, 2.25) == fal(submit(), done, timed)["reported_inference"]
+    assert fal(submit(), done, result(5.2, 5.3))["reported_inference"] == (2.5, 2.5)
+    assert fal(submit(), done, timed)["reported_inference"] == (2.25, 2.25)
 
 
 def test_a_polled_endpoint_asked_to_wait_is_synchronous() -> None:
     """A request that asks for the outputs at once has a total, and neither queue nor inference nor submit."""
     data = {"id": "j", "status": "completed", "outputs": ["https://cdn.example/a.png"]}
     call = call_of(WAVESPEED, exchange("submit", 0, 6, {"code": 200, "message": "", "data": data}), synchronous=True)
-    assert {"total": (6.0, 6.0), "end_to_end": (6.0, 6.0)} == near(phases(route_of(WAVESPEED), call))
+    assert near(phases(route_of(WAVESPEED), call)) == {"total": (6.0, 6.0), "end_to_end": (6.0, 6.0)}
 
 
 def test_the_phases_that_a_flow_cannot_show_say_why() -> None:
@@ -156,7 +175,7 @@ def test_every_interval_is_one(spec: Any, flow: str) -> None:
     assert list(PHASES) == list(found)
     assert all(0 <= bounds[0] <= bounds[1] for bounds in found.values() if bounds)
     hidden = not_separable(one.route.flow)
-    assert [] == [name for name in hidden if found[name] is not None]
+    assert [name for name in hidden if found[name] is not None] == []
     total = found["total"]
     assert total is not None
     assert total[1] - total[0] < 2.0

@@ -32,7 +32,9 @@ def test_a_value_is_withheld_where_the_sample_is_too_small(ordered: list[float],
     assert (len(ordered) < NEEDED[q]) == (quantile(ordered, q).value is None)
 
 
-@pytest.mark.parametrize(("n", "q", "given_"), [(19, 0.95, False), (20, 0.95, True), (99, 0.99, False), (100, 0.99, True)])
+@pytest.mark.parametrize(
+    ("n", "q", "given_"), [(19, 0.95, False), (20, 0.95, True), (99, 0.99, False), (100, 0.99, True)]
+)
 def test_the_least_sample_sizes(n: int, q: float, given_: bool) -> None:
     """One sample fewer and there is no figure."""
     assert given_ == (quantile([1.0] * n, q).value is not None)
@@ -83,7 +85,7 @@ def test_where_bounds_begin_to_exist(q: float, n: int, low: bool, high: bool) ->
 def test_known_bounds() -> None:
     """The order statistics that tables give: 10 samples p50, 100 samples p50 and p95."""
     found = [_ranks(10, 0.5), _ranks(100, 0.5), _ranks(100, 0.95)]
-    assert [(2, 9), (40, 61), (90, 100)] == found
+    assert found == [(2, 9), (40, 61), (90, 100)]
 
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 7), (0.5, 30), (0.95, 72), (0.95, 100), (0.95, 214)])
