@@ -184,7 +184,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_run_options
 def check(**options: Any) -> int:
     """Check targets against what their documents promise."""
-    request = _request(options)
+    request = request_of(options)
     from harness.spec import find
 
     finished = _check(find(options["targets"]), request, _config(), options)
@@ -223,7 +223,7 @@ def _summary(finished: Finished) -> None:
     summary(finished.result, Console(), finished.directory / "report.html")
 
 
-def _request(options: dict[str, Any]) -> Request:
+def request_of(options: dict[str, Any]) -> Request:
     """The options as a request; what is not built yet is said here."""
     from decimal import Decimal, InvalidOperation
 
@@ -237,8 +237,8 @@ def _request(options: dict[str, Any]) -> Request:
         raise _not_built("--replay, the default,", "use --simulate")
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("repeats", "explore", "resume", "junit", "cassettes"):
-        if options[name]:
+    for name in ("explore", "resume", "junit", "cassettes"):
+        if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
         cost = None if options["max_cost"] is None else Decimal(options["max_cost"])
@@ -251,6 +251,7 @@ def _request(options: dict[str, Any]) -> Request:
         flow=options["flow"],
         base_urls=base_urls(options["base_urls"]),
         rejects=not options["no_rejects"],
+        repeats=options["repeats"],
         cases=options["cases"],
         max_cases=options["max_cases"],
         max_cost=cost,

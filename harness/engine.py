@@ -7,7 +7,8 @@ Rules
 * Time limits live here: each request has one, each job has a deadline counted from its submit; when it passes, the
   outcome is ``unknown`` and nothing is claimed about the request.
 * A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
-* A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan.
+* A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan; what makes
+  valid requests be refused is isolated then.
 * Downloads are flows of their own: they start when a job has completed and do not hold its place.
 * Interruption: no new submits, answers in flight are awaited for a few seconds, unfinished jobs are recorded with
   their ids.
@@ -23,16 +24,30 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.clock import NS, Clock
-from harness.flow import KEY_REFUSED, JobEnd, Route, body_json, download, job, submit_meaning
+from harness.flow import JOB, KEY_REFUSED, JobEnd, Route, body_json, download, flow_for, probes_after, submit_meaning
+from harness.isolate import ISOLATION, isolations
 from harness.ledger import Ledger
-from harness.model import PAST_DEADLINE, TRANSPORT_FAILURES, Call, Case, Exchange, Failure, Outcome, Reply, Request
-from harness.model import Response, Wait
+from harness.model import (
+    PAST_DEADLINE,
+    TRANSPORT_FAILURES,
+    Call,
+    Case,
+    Exchange,
+    Failure,
+    Json,
+    Outcome,
+    Reply,
+    Request,
+    Response,
+    Wait,
+)
 from harness.schedule import RETRY_TRIES, Pacer, Schedule, retry_delay
 from harness.transport.live import Trail
 from harness.transport.wire import SIMULATOR_HEADER, Sent, Wire
 
 REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
+CANCEL_SECONDS = 10.0
 UNREACHABLE_TRIES = 3
 
 
@@ -142,6 +157,7 @@ class Engine:
         self._interrupted = asyncio.Event()
         self._grace_seconds = 0.0
         self._calls = 0
+        self._ended: dict[str, dict[str, Outcome]] = {}
         self._open: dict[str, _Call] = {}
         self._cut: dict[str, str | None] = {}
 
@@ -188,6 +204,23 @@ class Engine:
         await self._drain(work, gate, waiting, doubtful)
         if self.options.confirm:
             await self._drain(work, gate, doubtful, None)
+            await self._isolate(work, gate)
+
+    async def _isolate(self, work: Work, gate: _Gate) -> None:
+        """Find out which parameters make valid requests be refused, one further call at a time."""
+        ended = self._ended.get(work.route.spec.target, {})
+        search = isolations(work.route.spec, work.cases, ended)
+        try:
+            case = next(search)
+            while True:
+                outcome = None
+                if not self.closed(work.route.spec.target):
+                    outcome = await self._case(work, gate, case, derived=ISOLATION)
+                case = search.send(outcome)
+        except StopIteration:
+            return
+        except _Stopped as reason:
+            self.stopped.setdefault(work.route.spec.target, str(reason))
 
     async def _drain(
         self,
@@ -202,7 +235,7 @@ class Engine:
             while waiting and not self.closed(target):
                 case, derived = waiting.popleft()
                 try:
-                    await self._case(work, gate, case, derived, downloads, doubtful)
+                    await self._case(work, gate, case, derived=derived, downloads=downloads, doubtful=doubtful)
                 except _Stopped as reason:
                     self.stopped.setdefault(target, str(reason))
 
@@ -215,13 +248,15 @@ class Engine:
         work: Work,
         gate: _Gate,
         case: Case,
+        *,
         derived: str | None,
-        downloads: asyncio.TaskGroup,
-        doubtful: deque[tuple[Case, str | None]] | None,
-    ) -> None:
+        downloads: asyncio.TaskGroup | None = None,
+        doubtful: deque[tuple[Case, str | None]] | None = None,
+    ) -> Outcome | None:
+        """Send one case and see its job to the end; None when it was not sent."""
         if not await self.ledger.reserve(case.usd):
             if derived:
-                return
+                return None
             raise _Stopped(f"the budget of {self.ledger.limit} USD is spent")
         try:
             await gate.turn()
@@ -230,7 +265,7 @@ class Engine:
             raise
         if self.closed(work.route.spec.target):
             self.ledger.settle(case.usd, "no")
-            return
+            return None
         self._calls += 1
         call = _Call(self, work, case, f"c{self._calls:06d}", derived)
         self._open[call.id] = call
@@ -248,12 +283,13 @@ class Engine:
             raise
         if call.server_error and doubtful is not None:
             doubtful.append((case, "confirmation"))
-        if end.outcome is Outcome.COMPLETED:
+        if end.outcome is Outcome.COMPLETED and downloads is not None:
             downloads.create_task(self._finish(call, end))
         else:
             self._close(call, end)
         if call.stop_reason:
             raise _Stopped(call.stop_reason)
+        return end.outcome
 
     async def _finish(self, call: _Call, end: JobEnd) -> None:
         try:
@@ -264,6 +300,8 @@ class Engine:
     def _close(self, call: _Call, end: JobEnd) -> None:
         self.ledger.settle(call.case.usd, end.billed)
         self._open.pop(call.id, None)
+        if call.derived is None:
+            self._ended.setdefault(call.case.target, {})[call.case.id] = end.outcome
         self.recorder.call(call.ended(end))
         self._moved(running=-1, done=0 if call.derived else 1)
 
@@ -282,6 +320,7 @@ class _Call:
         self.exchanges: list[Exchange] = []
         self.stop_reason = ""
         self.job_id: str | None = None
+        self.submitted: Json = None
         self.server_error = False
         # A job's own generator: its polls do not depend on which other jobs are in flight.
         self.rng = random.Random(f"{engine.options.seed}/{case.id}/{derived}")  # noqa: S311 - phases, not secrets
@@ -292,13 +331,14 @@ class _Call:
     def left(self) -> bool:
         """Whether a submit of this call may have left this machine."""
         return any(
-            e.step == "submit" and not (isinstance(e.reply, Failure) and not e.reply.left) for e in self.exchanges
+            e.request_body is not None and not (isinstance(e.reply, Failure) and not e.reply.left)
+            for e in self.exchanges
         )
 
     async def job(self) -> JobEnd:
         """Drive the job's flow to its end or to the deadline."""
         clock, limit_ns = self.engine.clock, round(self.engine.options.deadline_seconds * NS)
-        flow = job(self.route, self.case.body)
+        flow = flow_for(self.route, self.case)
         ask = next(flow)
         reply: Reply | None
         deadline, accepted = clock.now_ns() + limit_ns, clock.now_ns()
@@ -309,6 +349,7 @@ class _Call:
                     left = (deadline - clock.now_ns()) / NS
                     if delay >= left:
                         await clock.sleep(left)
+                        await self._cancel()
                         return self._expired()
                     await clock.sleep(delay)
                     reply = None
@@ -321,13 +362,21 @@ class _Call:
                     self._learn(reply)
                 else:
                     reply = await self._send(ask, min(REQUEST_SECONDS, (deadline - clock.now_ns()) / NS))
-                    self._heed(reply)
+                    if ask.step != "probe":
+                        self._heed(reply)
                 ask = flow.send(reply)
         except StopIteration as end:
             finished: JobEnd = end.value
             return finished
         except _Withheld as reason:
             return JobEnd(Outcome.UNKNOWN, "no", None, str(reason))
+
+    async def _cancel(self) -> None:
+        """Ask once, where the document says how, that a job which took too long goes no further."""
+        cancel = self.route.flow.cancel
+        request = self.route.read("cancel", cancel, self.submitted) if cancel is not None else None
+        if request is not None:
+            await self._send(request, CANCEL_SECONDS)
 
     def _expired(self) -> JobEnd:
         seconds = self.engine.options.deadline_seconds
@@ -359,7 +408,8 @@ class _Call:
     def _learn(self, reply: Reply) -> None:
         """Keep the job's id as soon as it is known, so that an interruption can name it."""
         if isinstance(reply, Response) and reply.status < 300:
-            found = self.route.flow.submit.shape.one("job_id", body_json(reply))
+            self.submitted = body_json(reply)
+            found = self.route.flow.submit.shape.one("job_id", self.submitted)
             self.job_id = str(found) if isinstance(found, (str, int)) else None
 
     async def _send(self, request: Request, seconds: float, *, attempt: int = 1) -> Reply:
@@ -370,7 +420,9 @@ class _Call:
         except asyncio.CancelledError:
             # What was under way is part of the record: a submit that was cut off may have been charged.
             cut = Failure("interrupted", TRANSPORT_FAILURES["interrupted"], trail.left)
-            self._keep(request, attempt, intended, Sent(cut, {}, trail.sent_ns or intended, None, engine.clock.now_ns()))
+            self._keep(
+                request, attempt, intended, Sent(cut, {}, trail.sent_ns or intended, None, engine.clock.now_ns())
+            )
             raise
         self._keep(request, attempt, intended, sent)
         return sent.reply
@@ -393,14 +445,29 @@ class _Call:
             sent_ns=sent.sent_ns,
             first_byte_ns=sent.first_byte_ns,
             received_ns=sent.received_ns,
+            purpose=request.purpose,
         )
         engine.recorder.exchange(exchange)
         self.exchanges.append(exchange)
 
     async def downloads(self, end: JobEnd) -> None:
-        """Fetch the files of a completed job, all at once."""
+        """Fetch the files of a completed job, all at once; then ask what the case wants to know about it."""
         urls = dict.fromkeys(o.url for o in end.outputs if o.url and o.url.startswith(("http://", "https://")))
         await asyncio.gather(*(self._download(url) for url in urls))
+        if JOB in self.case.probes:
+            for url in list(urls)[:1]:
+                again = Request("probe", "GET", url, authenticated=False, purpose="asset-again")
+                await self._send(again, DOWNLOAD_SECONDS)
+            await self._probes()
+
+    async def _probes(self) -> None:
+        flow = probes_after(self.route, self.submitted)
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(await self._send(request, REQUEST_SECONDS))
+        except StopIteration:
+            return
 
     async def _download(self, url: str) -> None:
         flow = download(url)

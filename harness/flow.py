@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urljoin
 
-from harness.model import Billed, Failure, Json, Outcome, Reply, Request, Response, State, Wait
+from harness.model import Billed, Case, Failure, Json, Outcome, Reply, Request, Response, State, Wait
 from harness.model import Step as StepName
 from harness.spec import Flow, Output, Spec, Step
 from harness.strict import StrictError, load_json
@@ -32,6 +32,9 @@ from harness.urls import Origin, origin
 
 JobFlow = Generator[Request | Wait, Reply | None, "JobEnd"]
 RESULT_READS = 5
+JOB, UNKNOWN_JOB, WITHOUT_KEY = "job", "unknown-job", "submit-without-key"
+"""What a case probes: its own job along the way, a job that nobody has, a submit without the key."""
+NOBODYS_JOB = "00000000-0000-4000-8000-000000000000"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ASSET_HOPS = 3
 KEY_REFUSED = frozenset({401, 402, 403})
@@ -125,6 +128,11 @@ class Route:
             url = None if path is None else self.base_url + path
         return None if url is None else Request(step=name, method=step.operation.method, url=url)
 
+    def probe(self, purpose: str, step: Step | None, submitted: Json, *, authenticated: bool = True) -> Request | None:
+        """A free question about a job; None where the flow has no such step, or its URL is not known."""
+        request = self.read("probe", step, submitted) if step is not None else None
+        return None if request is None else replace(request, purpose=purpose, authenticated=authenticated)
+
     @property
     def origins(self) -> frozenset[Origin]:
         """Where the API may be spoken to, with its key.
@@ -141,8 +149,17 @@ class Route:
         return url if url is not None and origin(url) in self.origins else None
 
 
-def job(route: Route, body: Mapping[str, Json]) -> JobFlow:
-    """One job, from its submit to its outputs."""
+def flow_for(route: Route, case: Case) -> JobFlow:
+    """The flow that a case asks for."""
+    if UNKNOWN_JOB in case.probes:
+        return unknown_job(route)
+    if WITHOUT_KEY in case.probes:
+        return without_key(route, case.body)
+    return job(route, case.body, probes=JOB in case.probes)
+
+
+def job(route: Route, body: Mapping[str, Json], *, probes: bool = False) -> JobFlow:
+    """One job, from its submit to its outputs; with ``probes`` the result is also asked for too early."""
     reply = yield route.submit(body)
     assert reply is not None  # noqa: S101 - the generator's protocol
     meaning = submit_meaning(reply)
@@ -154,9 +171,13 @@ def job(route: Route, body: Mapping[str, Json]) -> JobFlow:
     found = flow.submit.shape.one("job_id", submitted)
     job_id = str(found) if isinstance(found, (str, int)) else None
     if submitted is None:
-        return JobEnd(Outcome.UNKNOWN, "unknown", None, "the submit was accepted, its answer is not JSON")
+        return JobEnd(Outcome.FAILED, "yes", None, "the submit was accepted, its answer is not JSON")
     if flow.status is None or (_state(flow, flow.submit, submitted) == "completed" and not flow.result):
         return _delivered(flow, flow.submit, submitted, job_id)
+    if probes:
+        early = route.probe("early-result", flow.result, submitted)
+        if early is not None:
+            yield early
     return (yield from _poll(route, submitted, job_id))
 
 
@@ -252,6 +273,44 @@ def _billed_refusal(spec: Spec, reply: Response) -> Billed:
     """A late refusal is free, unless the provider itself counts units for it."""
     units = reply.headers.get(spec.billing_header or "", "0")
     return "yes" if units.strip().strip("0.") else "no"
+
+
+def probes_after(route: Route, submitted: Json) -> Generator[Request, Reply, None]:
+    """The questions asked of a job that has completed: again, without the key, and whether it can still be cancelled."""
+    flow = route.flow
+    final = flow.result or flow.status
+    asked = (
+        route.probe("result-again", final, submitted),
+        route.probe("status-without-key", flow.status, submitted, authenticated=False),
+        route.probe("result-without-key", flow.result, submitted, authenticated=False),
+        route.probe("cancel-finished", flow.cancel, submitted),
+    )
+    for request in asked:
+        if request is not None:
+            yield request
+
+
+def unknown_job(route: Route) -> JobFlow:
+    """The status and the result of a job that nobody has: an id of the usual look that was never given out."""
+    for step in (route.flow.status, route.flow.result):
+        request = None if step is None else route.probe(UNKNOWN_JOB, step, step.imagined(NOBODYS_JOB))
+        if request is not None:
+            yield request
+    return JobEnd(Outcome.REJECTED, "no", None, "")
+
+
+def without_key(route: Route, body: Mapping[str, Json]) -> JobFlow:
+    """A valid submit without the key. Should it be accepted after all, it counts as paid: somebody pays."""
+    request = replace(route.submit(body), step="probe", purpose=WITHOUT_KEY, authenticated=False)
+    reply = yield request
+    assert reply is not None  # noqa: S101 - the generator's protocol
+    if isinstance(reply, Failure):
+        return JobEnd(Outcome.UNKNOWN, "unknown" if reply.left else "no", None, reply.message)
+    said = f"the submit without the key was answered {reply.status}"
+    if reply.status < 300:
+        return JobEnd(Outcome.COMPLETED, "yes", None, said)
+    refused = 400 <= reply.status < 500 and reply.status != 429
+    return JobEnd(Outcome.REJECTED if refused else Outcome.UNKNOWN, "no", None, said)
 
 
 def download(url: str) -> Generator[Request, Reply, Response | None]:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import InputError, OutputError
+from harness.flow import encode
 from harness.model import Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response
 from harness.strict import StrictError, load_json
 from harness.transport.redact import Redactor
@@ -93,9 +94,7 @@ class FileJournal:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             directory.chmod(0o700)
             (directory / "blobs").mkdir(exist_ok=True, mode=0o700)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-            self._file = os.open(directory / FILE, flags, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = _locked(directory / FILE)
         except BlockingIOError:
             raise OutputError(f"{directory} is being written by another run: name another --out") from None
         except OSError as error:
@@ -103,7 +102,7 @@ class FileJournal:
         self._encoder = _Encoder(redactor, self._store)
         self._rows: queue.SimpleQueue[Row | asyncio.Future[None] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._stored: set[str] = set()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
@@ -136,7 +135,7 @@ class FileJournal:
             raise self._failure()
 
     def _failure(self) -> OutputError:
-        reason = self._error.strerror if self._error else ""
+        reason = getattr(self._error, "strerror", None) or self._error
         return OutputError(f"cannot write {self.directory / FILE}: {reason}; nothing more was sent")
 
     def _write(self) -> None:
@@ -152,7 +151,8 @@ class FileJournal:
                     if lines:
                         _write_all(self._file, lines)
                         os.fsync(self._file)
-                except OSError as error:
+                except (OSError, ValueError, TypeError) as error:
+                    # Also a row that has no JSON form: a writer that died of it would leave everybody waiting.
                     self._error = error
             for item in batch:
                 if isinstance(item, asyncio.Future) and self._loop is not None:
@@ -179,6 +179,16 @@ class FileJournal:
         self._stored.add(digest)
 
 
+def _locked(path: Path) -> int:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
 def _write_all(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -193,7 +203,8 @@ class _Encoder:
 
     def line(self, row: Row) -> bytes:
         text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=self._default)
-        return self._redactor.clean(text.encode("utf-8", "backslashreplace"))
+        # Half a surrogate pair has no UTF-8, and no place in strict JSON either.
+        return self._redactor.clean(text.encode("utf-8", "replace"))
 
     def _default(self, value: Any) -> Json:
         if isinstance(value, bytes):
@@ -224,7 +235,9 @@ def intent_row(call: str, case: Case, derived: str | None) -> Row:
     """The row that must be durable before a submit leaves."""
     row: dict[str, Any] = {"type": "intent", "call": call, "case_id": case.id, "target": case.target}
     row["max_usd"] = float(case.usd)
-    return row | ({"derived": derived} if derived else {})
+    if derived:
+        row |= {"derived": derived, "images": case.images, "body": encode(case.body)}
+    return row
 
 
 def exchange_row(exchange: Exchange) -> Row:
@@ -242,6 +255,7 @@ def exchange_row(exchange: Exchange) -> Row:
         "call": exchange.call,
         "case_id": exchange.case_id,
         "step": exchange.step,
+        "purpose": exchange.purpose,
         "attempt": exchange.attempt,
         "method": exchange.method,
         "url": exchange.url,
@@ -292,6 +306,8 @@ def plan_json(plan: Plan) -> Json:
                 "labels": dict(case.labels),
                 "parameter": case.parameter,
                 "fault": case.fault,
+                "kind": case.kind,
+                "probes": list(case.probes),
                 "source": None
                 if case.source is None
                 else {
@@ -328,6 +344,8 @@ def plan_from(value: Json) -> Plan:
                 labels=case["labels"],
                 parameter=case["parameter"],
                 fault=case["fault"],
+                kind=case["kind"],
+                probes=tuple(case["probes"]),
                 source=Fact(**case["source"]) if case["source"] else None,
             )
             for case in value["cases"]
@@ -384,8 +402,8 @@ def read(directory: Path) -> History:
 
     try:
         return _assemble(rows, blob, torn=torn)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a history of format {FILE}: {type(error).__name__} at {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{path}: not a history of format {FORMAT}: {type(error).__name__} at {error}") from None
 
 
 def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
@@ -402,7 +420,7 @@ def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
         if row["type"] == "exchange":
             exchanges.setdefault(row["call"], []).append(_exchange(row, blob))
     calls = tuple(
-        _call(row, cases[row["case_id"]], exchanges.get(row["call"], []), ended.get(row["call"]))
+        _call(row, _sent_case(row, cases[row["case_id"]], blob), exchanges.get(row["call"], []), ended.get(row["call"]))
         for row in rows
         if row["type"] == "intent"
     )
@@ -411,6 +429,15 @@ def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
     }
     footer = next((row for row in reversed(rows) if row["type"] == "footer"), None)
     return History(headers, plans, specs, calls, footer, torn)
+
+
+def _sent_case(intent: Row, case: Case, blob: Bodies) -> Case:
+    """The case as it was sent: a derived call may change the body of the planned one."""
+    body = _bytes(intent.get("body"), blob)
+    if body is None:
+        return case
+    usd = case.usd / case.images * intent["images"] if case.images else case.usd
+    return replace(case, body=load_json(body), images=intent["images"], usd=usd)
 
 
 def _call(intent: Row, case: Case, exchanges: list[Exchange], end: Row | None) -> Call:
@@ -456,6 +483,7 @@ def _exchange(row: Row, blob: Bodies) -> Exchange:
         sent_ns=row["sent_ns"],
         first_byte_ns=row["first_byte_ns"],
         received_ns=row["received_ns"],
+        purpose=row["purpose"],
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +23,9 @@ Json: TypeAlias = Any
 
 Expect: TypeAlias = Literal["accept", "reject", "either"]
 """What the document lets a caller expect of a request body; ``either`` where it is silent or contradicts itself."""
+
+CaseKind: TypeAlias = Literal["accept", "reject", "probe", "repeat"]
+"""A valid request, a faulty one, a free question about the protocol, or a paid repetition."""
 
 Step: TypeAlias = Literal["submit", "status", "result", "cancel", "asset", "probe"]
 State: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -77,6 +80,7 @@ class Case:
     ``id`` derives from what the case is and never from its position. ``labels`` names, for an accept case, the
     partition label of every parameter; for a reject case ``parameter`` is the faulty one and ``fault`` its fault.
     ``images`` is the number of outputs the body asks for, ``usd`` the list price if it is accepted.
+    ``kind`` says what the case is for; ``probes`` names the free questions to ask beside its job.
     """
 
     id: str
@@ -90,6 +94,8 @@ class Case:
     parameter: str | None = None
     fault: str | None = None
     source: Fact | None = None
+    kind: CaseKind = "accept"
+    probes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ class Request:
     """One HTTP request as a flow asks for it: no credential, no clock, no connection.
 
     ``url`` is absolute. ``authenticated`` asks for the credential; whether it is attached is decided where the
-    request leaves, by the origin of ``url``.
+    request leaves, by the origin of ``url``. ``purpose`` names what a probe is about.
     """
 
     step: Step
@@ -124,6 +130,7 @@ class Request:
     body: bytes | None = None
     content_type: str | None = None
     authenticated: bool = True
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,7 @@ class Exchange:
     sent_ns: int
     first_byte_ns: int | None
     received_ns: int
+    purpose: str = ""
 
     @property
     def response(self) -> Response | None:
@@ -232,7 +240,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has to say about a call; a check that is satisfied says nothing."""
+    """What a check has to say about a call; a check that is satisfied says nothing.
+
+    ``body`` is a shorter request that shows the same, where one is known.
+    """
 
     check: str
     verdict: Verdict
@@ -242,6 +253,11 @@ class Finding:
     expected: str = ""
     observed: str = ""
     source: Fact | None = None
+    body: Mapping[str, Json] | None = None
+
+    def weighed(self, verdict: Verdict) -> Finding:
+        """The same finding with another verdict."""
+        return replace(self, verdict=verdict)
 
 
 @dataclass(frozen=True)

@@ -96,16 +96,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     request = _request(config)
     try:
         specs, settings = find(tuple(targets)), load(Path.cwd())
-        plans = [
-            deciding.plan_of(spec, deciding.flow_of(spec, request.flow), request, settings) for spec in specs
-        ]
+        plans = [deciding.plan_of(spec, deciding.flow_of(spec, request.flow), request, settings) for spec in specs]
     except HarnessError as error:
         raise pytest.UsageError(f"harness: {error}") from None
     run = _Run(session, specs, request)
     root = _Collector.from_parent(session, name="harness", nodeid="harness")
-    items.extend(
-        CaseItem.from_parent(root, name=case.id, run=run) for plan in plans for case in plan.cases
-    )
+    items.extend(CaseItem.from_parent(root, name=case.id, run=run) for plan in plans for case in plan.cases)
 
 
 class _Collector(pytest.Collector):
@@ -172,7 +168,7 @@ def _shown(finding: Finding, judged: Judged, target: TargetResult) -> str:
         lines.append(f"expected {finding.expected or '-'}, observed {finding.observed or '-'}")
     if finding.source is not None:
         lines.append(f"{finding.source.document}, {finding.source.where}: {finding.source.states}")
-    lines.append(curl(route, judged))
+    lines.append(curl(route, judged.case.body if finding.body is None else finding.body))
     return "\n".join(log_line(visible(line, 4000)) for line in lines)
 
 
@@ -208,7 +204,7 @@ class _Run:
         from harness.config import load
 
         worker = getattr(self._session.config, "workerinput", None)
-        selected = tuple(item.name for item in self._session.items if isinstance(item, CaseItem))
+        selected = frozenset(item.name for item in self._session.items if isinstance(item, CaseItem))
         request = replace(self._request, only=selected)
         if worker is None:
             return run.check(self._specs, request, load(Path.cwd()), dict(os.environ)).result
@@ -257,12 +253,15 @@ def simulator() -> Iterator[Callable[..., Simulated]]:
 def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
     """``provider.call(body)`` sends one job to the target of the ``harness`` marker, or of ``--harness``."""
     from harness.caller import opened
+    from harness.config import load
     from harness.spec import find
 
     marker = request.node.get_closest_marker("harness")
     named = (marker.args[0],) if marker and marker.args else tuple(request.config.getoption("--harness") or ())
     specs = find(named) if named else ()
     if len(specs) != 1:
-        raise pytest.UsageError("the provider fixture needs one target: mark the test with harness(\"provider/endpoint\")")
-    with opened(specs[0], _request(request.config)) as provider:
+        raise pytest.UsageError(
+            'the provider fixture needs one target: mark the test with harness("provider/endpoint")'
+        )
+    with opened(specs[0], _request(request.config), load(Path.cwd()), dict(os.environ)) as provider:
         yield provider

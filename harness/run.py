@@ -110,7 +110,7 @@ def header_row(run_id: str, targets: Sequence[Target], request: Request, clock: 
     }
 
 
-def run_engine_options(request: Request) -> Options:
+def options_of(request: Request) -> Options:
     """The engine's options of a request."""
     return Options(
         concurrency=request.concurrency,
@@ -150,13 +150,13 @@ def check(
     directory = request.out or Path("reports") / run_id
     if (directory / "history.jsonl").exists():
         raise UsageError(f"{directory} holds a run already: name another --out")
-    with _provider(specs, request) as resolved:
+    with simulated(specs, request) as resolved:
         targets = targets_of(specs, resolved, settings, environment)
         ledger = Ledger(budget(targets, resolved, settings))
         keys = [target.key for target in targets if target.key is not None]
         journal = FileJournal(directory, Redactor(key.secret for key in keys))
         try:
-            with _proper_tls(settings) as tls:
+            with tls_of(settings) as tls:
                 session = _Session(run_id, targets, resolved, settings, ledger, journal, tls, on_progress)
                 ended, unfinished, code = asyncio.run(session.run())
         finally:
@@ -166,7 +166,7 @@ def check(
 
 
 @contextmanager
-def _provider(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
+def simulated(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
     """The request with the simulator's base URLs in it, while the simulator runs; itself for a live run."""
     if request.source != "simulate":
         yield request
@@ -183,7 +183,7 @@ def _provider(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
 
 
 @contextmanager
-def _proper_tls(settings: Config) -> Iterator[ssl.SSLContext | None]:
+def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
     if settings.ca_bundle is None:
         yield None
         return
@@ -212,41 +212,28 @@ class _Session:
         watch = Watch(clock)
         self.journal.append(header_row(self.run_id, self.targets, self.request, clock))
         await self.journal.durable()
-        wire = self._wire(clock)
+        wire = wire_of(self.targets, self.settings, clock, self.tls)
         engine = Engine(
             clock,
             HistoryRecorder(self.journal, self.targets, watch),
             self.ledger,
-            run_engine_options(self.request),
+            options_of(self.request),
             lambda progress: self.on_progress(progress, self.ledger),
         )
         stop = _Stop(engine, self.journal)
         sampling = asyncio.create_task(watch.sample())
         try:
             with stop.on_signals():
-                ended = await engine.run([self._work(target, wire) for target in self.targets])
+                ended = await engine.run([work_of(target, wire) for target in self.targets])
         finally:
             sampling.cancel()
             with suppress(asyncio.CancelledError):
                 await sampling
             await wire.aclose()
-        self.journal.append(footer_row(ended, watch, stop.unfinished))
+        unfinished = engine.unfinished() if stop.status else {}
+        self.journal.append(footer_row(ended, watch, unfinished))
         await self.journal.durable()
-        return ended, stop.unfinished, stop.status
-
-    def _wire(self, clock: Clock) -> Wire:
-        proxy, tls = self.settings.proxy, self.tls
-        return Wire(
-            api=AiohttpTransport(clock, proxy=proxy, tls=tls),
-            public=AiohttpTransport(clock, resolver=GuardedResolver(), proxy=proxy, tls=tls),
-            clock=clock,
-            key=None,
-            trusted=_trusted(self.targets, self.settings),
-        )
-
-    @staticmethod
-    def _work(target: Target, wire: Wire) -> Work:
-        return Work(target.route, replace(wire, key=target.key), target.plan.cases, target.concurrency, target.rate)
+        return ended, unfinished, stop.status
 
 
 class _Stop:
@@ -255,7 +242,6 @@ class _Stop:
     def __init__(self, engine: Engine, journal: FileJournal) -> None:
         self._engine, self._journal = engine, journal
         self.status = 0
-        self.unfinished: Mapping[str, str | None] = {}
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -276,8 +262,24 @@ class _Stop:
         if self.status:
             self._journal.close()  # every row so far reaches the disk
             os._exit(self.status)
-        self.status, self.unfinished = 128 + number, self._engine.unfinished()
+        self.status = 128 + number
         self._engine.interrupt(seconds)
+
+
+def wire_of(targets: Sequence[Target], settings: Config, clock: Clock, tls: ssl.SSLContext | None) -> Wire:
+    """The way out of some targets, as yet without a key; to be made inside a running event loop."""
+    return Wire(
+        api=AiohttpTransport(clock, proxy=settings.proxy, tls=tls),
+        public=AiohttpTransport(clock, resolver=GuardedResolver(), proxy=settings.proxy, tls=tls),
+        clock=clock,
+        key=None,
+        trusted=_trusted(targets, settings),
+    )
+
+
+def work_of(target: Target, wire: Wire) -> Work:
+    """A target's share of a run: its cases, and the wire with its key."""
+    return Work(target.route, replace(wire, key=target.key), target.plan.cases, target.concurrency, target.rate)
 
 
 def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:

@@ -324,7 +324,7 @@ def resolve(value: Any, pointer: str) -> Any:
             if not re.fullmatch(r"0|[1-9][0-9]*", name):
                 raise LookupError(pointer)
             value = value[int(name)]
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and name in value:
             value = value[name]
         else:
             raise LookupError(pointer)

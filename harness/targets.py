@@ -35,14 +35,16 @@ DEFAULT_MAX_COST = Decimal("1.00")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line asks for. ``cases`` are globs on case ids, ``only`` is an exact choice of them."""
 
     source: Source
     flow: str | None = None
     base_urls: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
     tier: str = "one-way"
     rejects: bool = True
+    repeats: bool = False
     cases: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
     max_cases: int | None = None
     max_cost: Decimal | None = None
     concurrency: int = 8
@@ -110,11 +112,14 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         usd_per_image=price_of(spec, settings).amount,
         assets=settings.assets,
         with_rejects=request.rejects,
+        with_repeats=request.repeats,
     )
     cases = [c for c in whole.cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
+    if request.only is not None:
+        cases = [case for case in cases if case.id in request.only]
     if request.max_cases is not None:
-        accepts = [case.id for case in cases if case.fault is None][: request.max_cases]
-        cases = [case for case in cases if case.fault is not None or case.id in accepts]
+        accepts = [case.id for case in cases if case.kind == "accept"][: request.max_cases]
+        cases = [case for case in cases if case.kind != "accept" or case.id in accepts]
     return replace(whole, cases=tuple(cases))
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - behaviours, scripts and scenarios have one signature each
 """Named fakes, so that no test needs a mock: peers on loopback sockets, providers in this process, recorders.
 
 Peers are behaviours of a raw server (``async with serving(resets_after_reading()) as peer``), for claims about bytes.
@@ -275,6 +276,7 @@ def breaks(*submits: int, status: int = 500) -> Script:
 
     async def script(provider: Provider, request: httpx.Request) -> httpx.Response:
         if request.method == "POST" and len(provider.posts) in submits:
+            await provider.clock.sleep(provider.submit)
             return httpx.Response(status, text="oops")
         return await provider.healthy(request)
 
@@ -338,11 +340,13 @@ def wire(
     clock: Clock,
     base: str = HOME,
     public: httpx.AsyncBaseTransport | None = None,
+    *,
     limits: Limits | None = None,
+    scheme: str = "Key",
 ) -> Wire:
     """A way out to a trusted base URL, with a key."""
     home = frozenset({origin(base)})
-    key = BoundKey(Secret(KEY), "Authorization", "Key", home)
+    key = BoundKey(Secret(KEY), "Authorization", scheme, home)
     return Wire(api, public or api, clock, key, home, limits or Limits())
 
 
@@ -350,7 +354,7 @@ def work(api: httpx.AsyncBaseTransport, clock: Clock, share: Sequence[Case], **m
     """One target's share of a run."""
     contract, base = spec(share[0].target), more.pop("base", HOME)
     flow = contract.flows[more.pop("flow", None) or contract.default_flow.name]
-    way = wire(api, clock, base, more.pop("public", None))
+    way = wire(api, clock, base, more.pop("public", None), scheme=contract.credential.scheme)
     return Work(Route(contract, flow, base), way, share, **({"concurrency": 8} | more))
 
 
@@ -411,7 +415,7 @@ def relative(exchanges: Iterable[Exchange], start_ns: int) -> list[Mapping[str, 
             "step": e.step,
             "url": e.url,
             "reply": e.reply,
-            "instants": tuple(None if at is None else at - start_ns for at in (e.intended_ns, e.sent_ns, e.received_ns)),
+            "instants": tuple(at - start_ns for at in (e.intended_ns, e.sent_ns, e.received_ns)),
         }
         for e in exchanges
     ]

@@ -16,13 +16,15 @@ LEVELS = (
     {"model", "errors"},
     {"strict", "urls", "clock", "resources"},
     {"spec"},
-    {"secret", "schedule", "flow"},
+    {"secret", "schedule", "flow", "isolate"},
     {"transport", "ledger"},
     {"plan", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks"},
     {"report", "targets"},
     {"run"},
+    {"caller"},
     {"cli"},
+    {"pytest_plugin"},
     {"__main__"},
 )
 """A module imports from its own level and those before it; ``harness`` itself holds the version only."""

@@ -177,7 +177,7 @@ def test_every_command_is_one_line_of_shell_words(target: str) -> None:
 
     route = Route(spec, result.flow, route_url)
     for one in result.judged:
-        words = shlex.split(document.curl(route, one))
+        words = shlex.split(document.curl(route, one.case.body))
         assert len(words) == 10
         sent = json.loads(words[9])
         assert list(one.case.body) == list(sent)
@@ -231,6 +231,15 @@ def test_a_record_that_was_cut_off_still_builds(tmp_path: Path, cut: int, footer
     Draft202012Validator(json.loads(SCHEMA.read_bytes())).validate(found)
     assert whole["targets"][FAL.target]["cases"]["planned"] == found["targets"][FAL.target]["cases"]["planned"]
     assert run.exit_status(RunResult(found, ())) == 1
+
+
+def test_a_line_begun_after_the_footer_leaves_the_run_incomplete(tmp_path: Path) -> None:
+    """A resume that was cut off while it began is not complete, whatever the footer before it says."""
+    directory = stored(failing_run(), tmp_path)
+    with (directory / "history.jsonl").open("ab") as file:
+        file.write(b'{"type":"header","seg')
+    history = read(directory)
+    assert (history.torn, history.footer is not None, build(history)["run"]["complete"]) == (True, True, False)
 
 
 def test_a_planned_case_without_a_call_is_unknown_and_the_run_incomplete() -> None:

@@ -73,7 +73,7 @@ def ended(way, *replies):
         (said(500), "unknown", ("unknown", "unknown", "the submit was answered 500")),
         (said(503), "unknown", ("unknown", "unknown", "the submit was answered 503")),
         (said(599), "unknown", ("unknown", "unknown", "the submit was answered 599")),
-        (said(200, b"<html>"), "accepted", ("unknown", "unknown", "the submit was accepted, its answer is not JSON")),
+        (said(200, b"<html>"), "accepted", ("failed", "yes", "the submit was accepted, its answer is not JSON")),
         (said(200, b"{}"), "accepted", ("unknown", "unknown", "the submit's answer does not say how to find the job")),
     ],
 )
@@ -123,7 +123,14 @@ def test_a_status_answer_that_says_nothing_is_waited_out(noise):
 
 def test_the_state_survives_answers_that_do_not_tell_it():
     """A wait keeps the last state that was seen, so that a schedule is not confused by a lost answer."""
-    replies = [said(200, QUEUED), status("IN_PROGRESS"), LOST, status("PONDERING"), status("COMPLETED"), said(200, IMAGES)]
+    replies = [
+        said(200, QUEUED),
+        status("IN_PROGRESS"),
+        LOST,
+        status("PONDERING"),
+        status("COMPLETED"),
+        said(200, IMAGES),
+    ]
     _, asked, _ = played(route(), replies)
     assert [a.state for a in asked if isinstance(a, Wait)] == ["queued", "running", "running", "running"]
 
@@ -238,7 +245,7 @@ def test_what_is_no_job_id_finds_no_job(job_id):
 
 def test_urls_in_answers_are_not_followed():
     """The status and the result are read at the documented places, wherever the submit's answer points."""
-    elsewhere = {name: "https://evil.example/x" for name in ("status_url", "response_url", "cancel_url")}
+    elsewhere = dict.fromkeys(("status_url", "response_url", "cancel_url"), "https://evil.example/x")
     _, asked, _ = played(route(), [said(200, QUEUED | elsewhere), status("COMPLETED"), said(200, IMAGES)])
     assert {a.url.startswith(HOME + "/") for a in asked if isinstance(a, Request)} == {True}
 
@@ -261,9 +268,13 @@ def test_urls_in_answers_are_not_followed():
 )
 def test_a_url_to_follow_is_followed_within_the_origins_only(base, url, followed):
     """Where a document requires following, the URL goes to the documented servers, or to the base URL that replaces them."""
-    end, asked, _ = played(route(base=base, contract=BFL), [said(200, {"id": "1", "polling_url": url}), said(410)][: 1 + followed])
+    end, asked, _ = played(
+        route(base=base, contract=BFL), [said(200, {"id": "1", "polling_url": url}), said(410)][: 1 + followed]
+    )
     assert [a.url for a in asked if isinstance(a, Request)][1:] == [url] * followed
-    assert end.reason == ("a status was answered 410" if followed else "the submit's answer does not say how to find the job")
+    assert end.reason == (
+        "a status was answered 410" if followed else "the submit's answer does not say how to find the job"
+    )
 
 
 def test_the_bytes_of_a_submit_are_fixed_by_the_case():

@@ -9,7 +9,9 @@ from harness.ledger import Ledger
 
 CENTS = st.integers(0, 12).map(lambda n: Decimal(n) / 100)
 SECONDS = st.integers(0, 40).map(lambda n: n / 10)
-JOBS = st.lists(st.tuples(SECONDS, CENTS, SECONDS, st.sampled_from(("yes", "no", "unknown")), st.none() | SECONDS), max_size=12)
+JOBS = st.lists(
+    st.tuples(SECONDS, CENTS, SECONDS, st.sampled_from(("yes", "no", "unknown")), st.none() | SECONDS), max_size=12
+)
 
 
 def spent(ledger):
@@ -20,7 +22,8 @@ async def play(ledger, jobs):
     """Jobs that arrive, reserve, last and settle; some give up waiting. The amounts after each step, and the answers."""
     clock, amounts, answers = VirtualClock(), [], {}
 
-    async def one(number, arrival, usd, lasts, billed, gives_up):
+    async def one(number, job):
+        arrival, usd, lasts, billed, gives_up = job
         await clock.sleep(arrival)
         try:
             async with asyncio.timeout(gives_up):
@@ -34,17 +37,20 @@ async def play(ledger, jobs):
             ledger.settle(usd, billed)
             amounts.append(sum(spent(ledger)))
 
-    await asyncio.gather(*(one(number, *job) for number, job in enumerate(jobs)))
+    await asyncio.gather(*(one(number, job) for number, job in enumerate(jobs)))
     return amounts, answers
 
 
 @given(jobs=JOBS, limit=st.integers(0, 30).map(lambda n: Decimal(n) / 100), before=CENTS)
 def test_the_limit_holds_at_every_instant(jobs, limit, before):
-    """billed + unknown + reserved never exceeds the limit, whoever comes, waits, gives up and settles in any order."""
+    """Billed + unknown + reserved never exceeds the limit, whoever comes, waits, gives up and settles in any order."""
     ledger = Ledger(limit, unknown=min(before, limit))
     amounts, answers = run_virtual(play(ledger, jobs))
-    assert (all(amount <= limit for amount in amounts), ledger.reserved) == (True, 0)
-    paid = {kind: sum((j[1] for n, j in enumerate(jobs) if answers.get(n) and j[3] == kind), Decimal(0)) for kind in ("yes", "unknown")}
+    assert (all(amount <= limit for amount in amounts), ledger.reserved) == (True, Decimal(0))
+    paid = {
+        kind: sum((j[1] for n, j in enumerate(jobs) if answers.get(n) and j[3] == kind), Decimal(0))
+        for kind in ("yes", "unknown")
+    }
     assert (ledger.billed, ledger.unknown) == (paid["yes"], paid["unknown"] + min(before, limit))
 
 
@@ -84,7 +90,12 @@ def test_the_budget_is_spent_when_nothing_is_in_flight():
         waiting = asyncio.create_task(ledger.reserve(Decimal("0.08")))
         await asyncio.sleep(1)
         ledger.settle(Decimal("0.08"), "unknown")
-        return await waiting, await ledger.reserve(Decimal("0.03")), await ledger.reserve(Decimal("0.02")), spent(ledger)
+        return (
+            await waiting,
+            await ledger.reserve(Decimal("0.03")),
+            await ledger.reserve(Decimal("0.02")),
+            spent(ledger),
+        )
 
     assert run_virtual(main()) == (False, False, True, (0, Decimal("0.08"), Decimal("0.02")))
 

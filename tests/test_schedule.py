@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Wait
+from harness.model import State, Wait
 from harness.schedule import RETRY_CAP_SECONDS, RETRY_TRIES, Pacer, Schedule, retry_delay
 
 
@@ -18,7 +18,8 @@ def test_retry_after_in_seconds_is_heeded_and_capped(said, expected):
 
 
 @pytest.mark.parametrize(
-    "said", ["-1", "nan", "inf", "1e9", "1.5", "", "soon", "9999999", "٣", "Fri, 20 Nov 2026 10:00:00 GMT", "0x10", "1 2"]
+    "said",
+    ["-1", "nan", "inf", "1e9", "1.5", "", "soon", "9999999", "٣", "Fri, 20 Nov 2026 10:00:00 GMT", "0x10", "1 2"],
 )
 def test_any_other_retry_after_is_only_noise(said):
     """Negative, fractional, absurd, dated or worded values fall back to the exponential wait without a failure."""
@@ -42,7 +43,7 @@ def test_an_adaptive_poll_is_within_a_step(waited, seed):
 def test_a_fixed_step_has_a_fresh_phase_whenever_the_state_changes():
     """With a fixed interval the first poll of each state is at a random phase, the following ones a whole step apart."""
     pacer = Pacer(Schedule(fixed=2.0), random.Random(1))
-    states = ("queued", "queued", "queued", "running", "running", "completed")
+    states: tuple[State, ...] = ("queued", "queued", "queued", "running", "running", "completed")
     delays = [pacer.delay(Wait(state), 0.0) for state in states]
     phases = random.Random(1)
     first, second, third = (phases.random() * 2.0 for _ in range(3))

@@ -22,13 +22,15 @@ def asked(url, *, authenticated=True):
     return Request("status", "GET", url, authenticated=authenticated)
 
 
-@pytest.mark.parametrize("shown", [repr, str, format, lambda s: f"{s!r}{s}", lambda s: repr([s]), lambda _: repr(bound())])
+@pytest.mark.parametrize(
+    "shown", [repr, str, format, lambda s: f"{s!r}{s}", lambda s: repr([s]), lambda _: repr(bound())]
+)
 def test_a_secret_does_not_show_itself(shown):
     """No way of making text of a secret, or of what holds it, shows it."""
     assert KEY not in shown(Secret(KEY))
 
 
-@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy, lambda s: asdict(bound())])
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy, lambda _: asdict(bound())])
 def test_a_secret_is_not_copied_out(copied):
     """A secret is neither pickled nor copied."""
     with pytest.raises(TypeError, match="not pickled"):

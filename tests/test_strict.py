@@ -205,7 +205,7 @@ NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
 def values(text, names=None):
     """JSON values whose strings, and names of members, are of some strategy."""
-    names = names or text
+    names = text if names is None else names
     return st.recursive(
         st.none() | st.booleans() | NUMBERS | text,
         lambda below: st.lists(below, max_size=4) | st.dictionaries(names, below, max_size=4),

@@ -27,7 +27,19 @@ def test_an_origin_is_scheme_host_and_port(url, expected):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "/path", "//host/path", "ftp://host/", "data:image/png;base64,AA", "http://", "http://[::1", "http://h:99999/", "http://h:x/", "javascript:1"]
+    "url",
+    [
+        "",
+        "/path",
+        "//host/path",
+        "ftp://host/",
+        "data:image/png;base64,AA",
+        "http://",
+        "http://[::1",
+        "http://h:99999/",
+        "http://h:x/",
+        "javascript:1",
+    ],
 )
 def test_what_is_no_http_url_has_no_origin(url):
     """Anything but an absolute http(s) URL has no origin, and equals no configured one."""

@@ -13,57 +13,98 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.checks import outputs, protocol
-from harness.checks.evidence import Evidence
+from harness.checks import jobs, outputs, probes, protocol, repeats
+from harness.checks.evidence import Anchor, Evidence
 from harness.flow import Route
+from harness.isolate import ISOLATION, Culprits, isolations
 from harness.model import Call, Finding, Judged, Outcome, Plan, Verdict, worst
 
 Check = Callable[[Evidence], "list[Finding] | None"]
 
+
+def _together(*checks: Check) -> Check:
+    """One check of several: it applies where any of them does."""
+
+    def check(seen: Evidence) -> list[Finding] | None:
+        found = [findings for one in checks if (findings := one(seen)) is not None]
+        return [finding for findings in found for finding in findings] if found else None
+
+    return check
+
+
 CHECKS: Mapping[str, Check] = {
-    check.__name__: check
-    for check in (
-        protocol.credentials_accepted,
-        protocol.positive_data_acceptance,
-        protocol.negative_data_rejection,
-        protocol.not_a_server_error,
-        protocol.status_code_conformance,
-        protocol.content_type_conformance,
-        protocol.well_formed_json,
-        protocol.response_schema_conformance,
-        protocol.error_shape,
-        protocol.no_redirect,
-        protocol.limits,
-        protocol.transport,
-        protocol.url_origin,
-        protocol.job_lifecycle,
-        protocol.job_completes,
-        outputs.image_count,
-        outputs.image_download,
-        outputs.image_decodes,
-        outputs.image_format,
-        outputs.image_dimensions,
-        outputs.output_encoding,
-        outputs.seed_echo,
-        outputs.prompt_echo,
-        outputs.content_flags,
-    )
+    "credentials_accepted": protocol.credentials_accepted,
+    "positive_data_acceptance": protocol.positive_data_acceptance,
+    "negative_data_rejection": protocol.negative_data_rejection,
+    "not_a_server_error": protocol.not_a_server_error,
+    "status_code_conformance": protocol.status_code_conformance,
+    "content_type_conformance": protocol.content_type_conformance,
+    "well_formed_json": protocol.well_formed_json,
+    "response_schema_conformance": protocol.response_schema_conformance,
+    "error_shape": protocol.error_shape,
+    "error_names_parameter": jobs.error_names_parameter,
+    "no_redirect": protocol.no_redirect,
+    "limits": protocol.limits,
+    "transport": protocol.transport,
+    "url_origin": protocol.url_origin,
+    "job_identity": jobs.job_identity,
+    "job_lifecycle": _together(protocol.job_lifecycle, probes.early_result),
+    "job_completes": protocol.job_completes,
+    "repeatable_read": probes.repeatable_read,
+    "unknown_job": probes.unknown_job,
+    "ignored_auth": probes.ignored_auth,
+    "timestamps": jobs.timestamps,
+    "timings": jobs.timings,
+    "image_count": outputs.image_count,
+    "image_download": _together(outputs.image_download, probes.second_download),
+    "image_decodes": outputs.image_decodes,
+    "image_format": outputs.image_format,
+    "image_dimensions": outputs.image_dimensions,
+    "output_encoding": outputs.output_encoding,
+    "seed_echo": outputs.seed_echo,
+    "prompt_echo": outputs.prompt_echo,
+    "content_flags": outputs.content_flags,
+    "reproducible_seed": repeats.reproducible_seed,
+    "default_equals_explicit": repeats.default_equals_explicit,
+    "unknown_field": repeats.unknown_field,
 }
 STALLED_JOBS = 3
 
 
-def judge(route: Route, plan: Plan, calls: Sequence[Call]) -> tuple[Judged, ...]:
-    """The verdict on every case of a plan; a case that was never sent is ``unknown``."""
+def judge(route: Route, plan: Plan, calls: Sequence[Call], anchor: Anchor | None = None) -> tuple[Judged, ...]:
+    """The verdict on every case of a plan; a case that was never sent is ``unknown``.
+
+    ``anchor`` ties the calls' instants to dates; without one, dates in answers are not judged.
+    """
     first = {call.case.id: call for call in calls if call.derived is None}
     confirmed = {call.case.id: call for call in calls if call.derived == "confirmation"}
+    culprits = _culprits(route, plan, first, calls)
     judged = []
     for case in plan.cases:
         call = first.get(case.id)
         if call is None:
             judged.append(Judged(case, None, Verdict.UNKNOWN, (), {}))
             continue
-        judged.append(_judge(Evidence(route, case, call, confirmed.get(case.id))))
+        judged.append(_judge(Evidence(route, case, call, confirmed.get(case.id), calls, anchor, culprits.get(case.id))))
     return _with_stalled(route, judged)
+
+
+def _culprits(route: Route, plan: Plan, first: Mapping[str, Call], calls: Sequence[Call]) -> Mapping[str, Culprits]:
+    """What the run's isolating calls found out: the search is led again over their record."""
+    outcomes = {case_id: call.outcome for case_id, call in first.items()}
+    recorded = iter([call for call in calls if call.derived == ISOLATION])
+    search = isolations(route.spec, plan.cases, outcomes)
+    waiting = next(recorded, None)
+    try:
+        case = next(search)
+        while True:
+            outcome = None
+            if waiting is not None and (waiting.case.id, waiting.case.body) == (case.id, case.body):
+                outcome, waiting = waiting.outcome, next(recorded, None)
+            case = search.send(outcome)
+    except StopIteration as end:
+        found: Mapping[str, Culprits] = end.value
+        return found
 
 
 def _judge(seen: Evidence) -> Judged:
@@ -82,7 +123,7 @@ def _judge(seen: Evidence) -> Judged:
 
 def _with_stalled(route: Route, judged: Sequence[Judged]) -> tuple[Judged, ...]:
     """Turn ``job_completes`` into a failure when jobs are accepted and none is ever done."""
-    accepts = [one for one in judged if one.case.fault is None]
+    accepts = [one for one in judged if one.case.kind == "accept"]
     late = [one for one in accepts if one.call and Evidence(route, one.case, one.call).past_deadline]
     if len(late) < STALLED_JOBS or any(one.call and one.call.outcome is Outcome.COMPLETED for one in judged):
         return tuple(judged)

@@ -13,11 +13,13 @@ import base64
 import binascii
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin
 
 from harness.flow import Route, body_json
+from harness.isolate import Culprits
 from harness.model import PAST_DEADLINE, Call, Case, Exchange, Fact, Failure, Finding, Json, Outcome, Verdict
 from harness.spec import Field, Flow, Output, Spec, Step
 
@@ -34,14 +36,29 @@ class File:
     media_type: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One instant on both clocks: monotonic nanoseconds, and the date."""
+
+    monotonic_ns: int
+    date: datetime
+
+    def at(self, instant_ns: int) -> datetime:
+        """The date of a monotonic instant."""
+        return self.date + timedelta(microseconds=(instant_ns - self.monotonic_ns) / 1000)
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """One case with its call and, where a 5xx asked for one, the confirming call."""
+    """One case with its call, the target's other calls, and where a 5xx asked for one, the confirming call."""
 
     route: Route
     case: Case
     call: Call
     confirmation: Call | None = None
+    others: Sequence[Call] = ()
+    anchor: Anchor | None = None
+    culprits: Culprits | None = None
 
     @property
     def spec(self) -> Spec:
@@ -55,13 +72,29 @@ class Evidence:
 
     @property
     def expects_acceptance(self) -> bool:
-        """Whether the case was planned as a valid request (its labels say which values)."""
-        return self.case.fault is None
+        """Whether the case is a valid request."""
+        return self.case.kind in ("accept", "repeat")
 
     @property
     def synchronous(self) -> bool:
         """Whether the outputs were asked for in the submit's answer."""
         return self.route.synchronous(self.case.body)
+
+    def probes(self, *purposes: str) -> Sequence[Exchange]:
+        """The probes of the named purposes, in send order."""
+        return [exchange for exchange in self.call.of("probe") if exchange.purpose in purposes]
+
+    @cached_property
+    def submitted(self) -> Json:
+        """The JSON of the submit's answer, or None."""
+        submits = self.call.of("submit")
+        return self.value(submits[-1]) if submits else None
+
+    @property
+    def same_id(self) -> bool:
+        """Whether an earlier call of the target was given the same job id."""
+        mine = self.call.job_id
+        return mine is not None and any(c.job_id == mine and c.id < self.call.id for c in self.others)
 
     @property
     def past_deadline(self) -> bool:

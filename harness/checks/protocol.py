@@ -5,12 +5,13 @@ A check returns None where it does not apply, else its findings; none means that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from harness.checks.evidence import Evidence, show
 from harness.checks.schema import Violation, violations
 from harness.flow import KEY_REFUSED
+from harness.isolate import Culprits
 from harness.metrics.phases import state_of
 from harness.model import Exchange, Fact, Failure, Finding, Outcome, Response, State, Verdict
 from harness.spec import Shape, Step
@@ -31,18 +32,44 @@ def positive_data_acceptance(seen: Evidence) -> Findings:
         return [seen.unknown(name, f"nothing is known about the request: {call.reason}")]
     if call.outcome is not Outcome.REJECTED:
         return []
-    message = f"the request was refused although {seen.case.why}: {call.reason}"
+    if seen.culprits is not None:
+        return [_explained(seen, seen.culprits)]
+    verdict, message = Verdict.FAIL, f"the request was refused although {seen.case.why}"
     if seen.case.expect == "either":
-        message = f"the request was refused; the document leaves it open: {seen.case.why}"
-    verdict = Verdict.WARN if seen.case.expect == "either" else Verdict.FAIL
-    return [
-        Finding(name, verdict, seen.case.id, message, None, "accepted", _refusal(seen), seen.case.source),
-    ]
+        verdict, message = Verdict.WARN, f"the request was refused; the document leaves it open: {seen.case.why}"
+    return [Finding(name, verdict, seen.case.id, message, None, "accepted", _refusal(seen), seen.case.source)]
+
+
+def _explained(seen: Evidence, culprits: Culprits) -> Finding:
+    """A refusal with the parameters that cause it; whether it may be refused is asked of these alone."""
+    blamed = [p for p in seen.spec.parameters if p.name in culprits.names]
+    values = ", ".join(
+        f"{name} = {show(json.dumps(culprits.body[name], ensure_ascii=False), 60)}"
+        if name in culprits.body
+        else f"no {name}"
+        for name in culprits.names
+    )
+    together = "these values together" if len(culprits.names) > 1 else "this value"
+    contested = seen.spec.contested(culprits.body)
+    message = f"refused because of {values}; the document allows {together}"
+    if contested is not None:
+        message = f"refused because of {values}; the document leaves it open: {contested.states}"
+    return Finding(
+        check="positive_data_acceptance",
+        verdict=Verdict.WARN if contested is not None else Verdict.FAIL,
+        case_id=seen.case.id,
+        message=message,
+        parameter=", ".join(culprits.names),
+        expected="accepted",
+        observed=_refusal(seen),
+        source=contested.places[0] if contested else blamed[0].source if blamed else seen.case.source,
+        body=culprits.body,
+    )
 
 
 def negative_data_rejection(seen: Evidence) -> Findings:
     """A request with one fault that the document forbids is refused."""
-    if seen.expects_acceptance:
+    if seen.case.kind != "reject":
         return None
     name, call, case = "negative_data_rejection", seen.call, seen.case
     if call.outcome is Outcome.REJECTED:
@@ -102,7 +129,7 @@ def _answered(exchanges: Sequence[Exchange]) -> bool:
     return any(e.response is not None and e.response.status not in (*KEY_REFUSED, 429) for e in exchanges)
 
 
-def _api(seen: Evidence) -> Iterator[tuple[Exchange, Step, Response]]:
+def api_answers(seen: Evidence) -> Iterator[tuple[Exchange, Step, Response]]:
     """Answers that speak of the request: not of the account, the rate, or a broken server."""
     for exchange, step in seen.steps:
         answer = exchange.response
@@ -113,7 +140,7 @@ def _api(seen: Evidence) -> Iterator[tuple[Exchange, Step, Response]]:
 def status_code_conformance(seen: Evidence) -> Findings:
     """Every answer has a status that the document gives for its operation."""
     found = []
-    for _, step, answer in _api(seen):
+    for _, step, answer in api_answers(seen):
         operation = step.operation
         if 300 <= answer.status < 400 or operation.answer(answer.status) is not None:
             continue
@@ -126,16 +153,16 @@ def status_code_conformance(seen: Evidence) -> Findings:
             observed=str(answer.status),
         )
         if answer.status >= 400:  # none of the documents lists the refusals it knows as complete
-            finding = _soften(finding)
+            finding = finding.weighed(Verdict.WARN)
         found.append(finding)
-    return _once(found)
+    return once(found)
 
 
 def no_redirect(seen: Evidence) -> Findings:
     """No API call is answered with a redirect; it would carry the request, and a key, elsewhere."""
-    return _once([
+    return once([
         seen.grade("no_redirect", f"{step.operation.method} {step.operation.path} was redirected", observed=str(a.status))
-        for _, step, a in _api(seen)
+        for _, step, a in api_answers(seen)
         if 300 <= a.status < 400
     ])  # fmt: skip
 
@@ -143,7 +170,7 @@ def no_redirect(seen: Evidence) -> Findings:
 def content_type_conformance(seen: Evidence) -> Findings:
     """Every answer has a media type that the document gives for its status."""
     found = []
-    for _, step, answer in _api(seen):
+    for _, step, answer in api_answers(seen):
         documented = step.operation.answer(answer.status) or {}
         if not documented or answer.content_type in documented:
             continue
@@ -154,14 +181,14 @@ def content_type_conformance(seen: Evidence) -> Findings:
             expected=" or ".join(documented),
             observed=answer.content_type or "none",
         )
-        found.append(finding if answer.status < 300 else _soften(finding))
-    return _once(found)
+        found.append(finding if answer.status < 300 else finding.weighed(Verdict.WARN))
+    return once(found)
 
 
 def well_formed_json(seen: Evidence) -> Findings:
     """Every answer that calls itself JSON is JSON that no two parsers read differently."""
     found = []
-    for _, step, answer in _api(seen):
+    for _, step, answer in api_answers(seen):
         if answer.content_type not in JSON_TYPES:
             continue
         try:
@@ -174,13 +201,13 @@ def well_formed_json(seen: Evidence) -> Findings:
                     observed=show(answer.body[:120].decode("utf-8", "replace")),
                 )
             )
-    return _once(found)
+    return once(found)
 
 
 def response_schema_conformance(seen: Evidence) -> Findings:
     """Every successful answer has the documented shape."""
     found: list[Finding] = []
-    for exchange, step, answer in _api(seen):
+    for exchange, step, answer in api_answers(seen):
         value = seen.value(exchange)
         if answer.status >= 300 or value is None:
             continue
@@ -195,7 +222,7 @@ def response_schema_conformance(seen: Evidence) -> Findings:
                     observed=violation.observed,
                 )
             )
-    return _once(found)
+    return once(found)
 
 
 def _stated(shape: Shape, violation: Violation, otherwise: Fact) -> Fact:
@@ -219,7 +246,7 @@ def _firmness(fact: Fact) -> int:
 
 def error_shape(seen: Evidence) -> Findings:
     """A refusal has the documented shape."""
-    refusals = [(e, s, a) for e, s, a in _api(seen) if a.status >= 400 and e.step in ("submit", "result")]
+    refusals = [(e, s, a) for e, s, a in api_answers(seen) if a.status >= 400 and e.step in ("submit", "result")]
     if not refusals:
         return None
     found: list[Finding] = []
@@ -250,7 +277,7 @@ def error_shape(seen: Evidence) -> Findings:
                     observed=violation.observed,
                 )
             )
-    return _once(found)
+    return once(found)
 
 
 def job_lifecycle(seen: Evidence) -> Findings:
@@ -284,7 +311,7 @@ def job_lifecycle(seen: Evidence) -> Findings:
             outputs = next(iter(step.shape.with_role("outputs")), None)
             message = f"the job has outputs while it is {state}"
             found.append(seen.grade("job_lifecycle", message, sources=[outputs.source if outputs else None]))
-    return _once(found)
+    return once(found)
 
 
 def job_completes(seen: Evidence) -> Findings:
@@ -315,7 +342,7 @@ def job_completes(seen: Evidence) -> Findings:
 def url_origin(seen: Evidence) -> Findings:
     """Links to the API stay on the origin in use: a client that follows them takes its key along."""
     applies, found = False, []
-    for exchange, step, answer in _api(seen):
+    for exchange, step, answer in api_answers(seen):
         if answer.status >= 300:
             continue
         value = seen.value(exchange)
@@ -348,7 +375,7 @@ def url_origin(seen: Evidence) -> Findings:
                     field.source,
                 )
             found.append(finding)
-    return _once(found) if applies else None
+    return once(found) if applies else None
 
 
 def transport(seen: Evidence) -> Findings:
@@ -363,12 +390,12 @@ def transport(seen: Evidence) -> Findings:
             found.append(seen.unknown("transport", message, reply.kind))
         else:
             found.append(Finding("transport", Verdict.WARN, seen.case.id, message, None, "an answer", reply.kind))
-    return _once(found)
+    return once(found)
 
 
 def limits(seen: Evidence) -> Findings:
     """No answer breaks a bound of size, headers or encoding."""
-    return _once([
+    return once([
         seen.grade("limits", f"the answer to the {exchange.step} broke a limit: {exchange.reply.message}")
         for exchange in seen.call.exchanges
         if isinstance(exchange.reply, Failure) and exchange.reply.kind == "limit"
@@ -387,10 +414,6 @@ def credentials_accepted(seen: Evidence) -> Findings:
     return [] if any(e.response is not None for e, _ in seen.steps) else None
 
 
-def _soften(finding: Finding) -> Finding:
-    return replace(finding, verdict=Verdict.WARN)
-
-
-def _once(findings: Sequence[Finding]) -> list[Finding]:
+def once(findings: Sequence[Finding]) -> list[Finding]:
     """Findings with the same message once: a job that is polled ten times breaks a promise once."""
     return list({(f.message, f.observed): f for f in reversed(findings)}.values())[::-1]

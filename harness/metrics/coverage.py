@@ -14,7 +14,7 @@ def coverage(plan: Plan, calls: Iterable[Call]) -> Mapping[str, float]:
     """Shares of labels, of pairs of classes, of pairs of labels, and of reject cases that got a final outcome."""
     final = {call.case.id for call in calls if call.outcome is not Outcome.UNKNOWN}
     accepted = [case for case in plan.cases if case.id in final and case.labels]
-    rejects = [case for case in plan.cases if not case.labels]
+    rejects = [case for case in plan.cases if case.kind == "reject"]
     return {
         "one_way": _share(_labels(accepted), _all(plan.domains)),
         "two_way_classes": _share(_class_pairs(plan, accepted), _all_pairs(_classes(plan))),

@@ -15,14 +15,18 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
+from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Expect, Fact, Json, Plan
 from harness.plan.partitions import Label, partition
 from harness.plan.rejects import faults
 from harness.spec import Flow, Parameter, Spec
 
 TIERS = ("one-way",)
+REPEATED_SEED = 424242
+UNKNOWN_FIELD = "x_conformance_probe"
 
 
 def build(
@@ -34,6 +38,7 @@ def build(
     usd_per_image: Decimal,
     assets: Sequence[str] = (),
     with_rejects: bool = True,
+    with_repeats: bool = False,
 ) -> Plan:
     """The plan of a target: single-fault rejects, then accept cases that cover every label once."""
     fixed = {**spec.constants, **flow.body}
@@ -43,14 +48,18 @@ def build(
     widest = sorted(labels, key=lambda name: (-len(labels[name]), name))
     accepts = tuple(_accept(spec, fixed, row, widest, usd_per_image) for row in rows)
     base = _base(fixed, labels)
-    rejects = tuple(_rejects(spec, free, base, usd_per_image)) if with_rejects else ()
+    rejects: tuple[Case, ...] = ()
+    if with_rejects:
+        rejects = (*_probes(spec, flow, base, usd_per_image), *_rejects(spec, free, base, usd_per_image))
+        accepts = _with_probes(accepts)
+    repeats = tuple(_repeats(spec, flow, base, usd_per_image)) if with_repeats else ()
     return Plan(
         target=spec.target,
         spec_sha256=spec.sha256,
         flow=flow.name,
         tier=tier,
         seed=seed,
-        cases=(*rejects, *accepts),
+        cases=(*rejects, *accepts, *repeats),
         domains={name: {label.name: label.kind for label in domain} for name, domain in labels.items()},
     )
 
@@ -62,12 +71,6 @@ def _base(fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]) -> d
         if not any(label.absent for label in domain):
             body[name] = domain[0].value
     return body
-
-
-def images_asked(spec: Spec, body: Mapping[str, Json]) -> int:
-    """How many outputs a body asks for; one when the number is absent or no positive integer."""
-    asked = spec.asked("count", body)
-    return asked if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0 else 1
 
 
 def _one_way(labels: Mapping[str, Sequence[Label]], seed: int) -> Iterator[Mapping[str, Label]]:
@@ -93,7 +96,7 @@ def _accept(
     body: dict[str, Json] = dict(fixed)
     body |= {name: label.value for name, label in row.items() if not label.absent}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
-    images = images_asked(spec, body)
+    images = spec.images_asked(body)
     contested = spec.contested(body)
     return Case(
         id=f"{spec.target}/accept/{lead}={row[lead].name}-{digest}",
@@ -123,9 +126,79 @@ def _rejects(spec: Spec, free: Sequence[Parameter], base: Mapping[str, Json], us
                 body=body,
                 expect=expect,
                 why=contested.states if contested else fault.why,
-                images=images_asked(spec, body),
-                usd=usd_per_image * images_asked(spec, body),
+                images=spec.images_asked(body),
+                usd=usd_per_image * spec.images_asked(body),
                 parameter=parameter.name,
                 fault=fault.name,
                 source=source,
+                kind="reject",
             )
+
+
+def _probes(spec: Spec, flow: Flow, base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:
+    """Free questions that need no job: a submit without the key, and a job that nobody has."""
+    yield Case(
+        id=f"{spec.target}/probe/submit-without-key",
+        target=spec.target,
+        body=base,
+        expect="reject",
+        why="a submit without the key is refused",
+        images=spec.images_asked(base),
+        usd=usd_per_image * spec.images_asked(base),
+        source=spec.credential.source,
+        kind="probe",
+        probes=(WITHOUT_KEY,),
+    )
+    if flow.status is not None and not flow.status.follow:
+        yield Case(
+            id=f"{spec.target}/probe/unknown-job",
+            target=spec.target,
+            body={},
+            expect="reject",
+            why="a job that nobody has is not found",
+            images=0,
+            usd=Decimal(0),
+            kind="probe",
+            probes=(UNKNOWN_JOB,),
+        )
+
+
+def _with_probes(accepts: tuple[Case, ...]) -> tuple[Case, ...]:
+    """The first case that is sure to be accepted also answers the questions that need a job."""
+    first = next((case.id for case in accepts if case.expect == "accept"), None)
+    return tuple(replace(case, probes=(JOB,)) if case.id == first else case for case in accepts)
+
+
+def _repeats(spec: Spec, flow: Flow, base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:
+    """Paid repetitions of the base: with one seed twice, another seed, defaults spelled out, an unknown field twice."""
+    rows: list[tuple[str, str, dict[str, Json]]] = []
+    seed = spec.parameter("seed")
+    plain = dict(base)
+    if seed is not None and seed.name not in flow.body:
+        plain[seed.name] = REPEATED_SEED
+        spelled = {p.name: p.default for p in spec.parameters if p.default is not None and p.name not in plain}
+        rows += [
+            ("seed", "a seed, to be repeated", plain),
+            ("seed-again", "the same seed gives the same image", plain),
+            ("other-seed", "another seed gives another image", {**plain, seed.name: REPEATED_SEED + 1}),
+        ]
+        if spelled:
+            rows.append(
+                ("explicit-defaults", "a documented default, spelled out, changes nothing", {**plain, **spelled})
+            )
+    unknown = {**plain, UNKNOWN_FIELD: True}
+    rows += [
+        ("unknown-field", "a field that nobody documents is ignored or refused", unknown),
+        ("unknown-field-again", "and is so the second time", unknown),
+    ]
+    for name, why, body in rows:
+        yield Case(
+            id=f"{spec.target}/repeat/{name}",
+            target=spec.target,
+            body=body,
+            expect="either" if UNKNOWN_FIELD in body else "accept",
+            why=why,
+            images=spec.images_asked(body),
+            usd=usd_per_image * spec.images_asked(body),
+            kind="repeat",
+        )

@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from harness.checks import judge
-from harness.checks.evidence import Evidence
+from harness.checks.evidence import Anchor, Evidence
 from harness.flow import Route
 from harness.history import History
 from harness.metrics.cost import Cost, cost
@@ -88,7 +89,8 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
     options = history.header["targets"][plan.target]
     route = Route(spec, spec.flows[plan.flow], options["base_url"])
     calls = history.of(plan.target)
-    judged = judge(route, plan, calls)
+    anchor = Anchor(history.header["anchor_ns"], datetime.fromisoformat(history.header["started_at"]))
+    judged = judge(route, plan, calls, anchor)
     spent = cost(calls)
     samples, hidden = _samples(route, judged)
     findings = [finding for one in judged for finding in one.findings if finding.verdict is not Verdict.PASS]
@@ -120,7 +122,7 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
         "cost": _cost(spent, options["price_source"]),
     }
     price = Decimal(options["usd_per_image"])
-    return TargetResult(spec, route.flow, plan, judged, samples, hidden, price, summary)
+    return TargetResult(spec, route.flow, plan, judged, samples, hidden, price, options["base_url"], summary)
 
 
 def _cost(spent: Cost, source: str) -> Json:
@@ -150,7 +152,7 @@ def _samples(route: Route, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple
     hidden = dict(not_separable(route.flow))
     for one in judged:
         call = one.call
-        if call is None or one.case.fault is not None or not (_was_accepted(call) or _late(route, one.case, call)):
+        if call is None or one.case.kind != "accept" or not (_was_accepted(call) or _late(route, one.case, call)):
             continue
         for phase, bounds in phases(route, call).items():
             if bounds is not None:
@@ -213,16 +215,16 @@ def _finding(finding: Finding, one: Judged, route: Route) -> Json:
         "source": None
         if source is None
         else {"document": source.document, "where": source.where, "states": source.states},
-        "request": curl(route, one),
+        "request": curl(route, one.case.body if finding.body is None else finding.body),
     }
 
 
-def curl(route: Route, one: Judged) -> str:
-    """The request of a case as a command for a shell, the key as a variable that the shell puts in."""
-    request, credential = route.submit(one.case.body), route.spec.credential
+def curl(route: Route, sent: Mapping[str, Json]) -> str:
+    """A request body as a command for a shell, the key as a variable that the shell puts in."""
+    request, credential = route.submit(sent), route.spec.credential
     body = (request.body or b"").decode("utf-8", "replace")
     if len(body) > CURL_BODY:
-        body = json.dumps(_shortened(one.case.body), ensure_ascii=False)
+        body = json.dumps(_shortened(sent), ensure_ascii=False)
     # The name of the variable is checked by the extension's schema; the words before it come from a file.
     before = shlex.quote(f"{credential.header}: {credential.scheme}".rstrip() + " ")
     parts = (

@@ -240,11 +240,15 @@ def _contract(target: TargetResult, groups: Sequence[_Group]) -> Iterator[_Row]:
     hrefs = {case["case_id"]: f"#{group.anchor}" for group in reversed(groups[:MOST_FINDINGS]) for case in group.cases}
     rows = {name: _Row(name, list(_values(target, name, labels))) for name, labels in target.plan.domains.items()}
     for one in target.judged:
-        if one.case.fault is not None:
+        if one.case.kind != "accept":
             row = rows.setdefault(one.case.parameter or WHOLE_REQUEST, _Row(one.case.parameter or WHOLE_REQUEST))
             verdict = "unsent" if one.call is None else one.verdict.value
             href = hrefs.get(one.case.id)
-            row.faults.append(_Chip(one.case.fault, verdict, 1, href, open=one.case.expect == "either"))
+            row.faults.append(
+                _Chip(
+                    one.case.fault or one.case.id.rpartition("/")[2], verdict, 1, href, open=one.case.expect == "either"
+                )
+            )
     whole = rows.pop(WHOLE_REQUEST, None)
     yield from rows.values()
     if whole is not None:

@@ -45,6 +45,7 @@ class TargetResult:
     samples: Mapping[str, tuple[Sample, ...]]
     not_separable: Mapping[str, str]
     price_usd: Decimal
+    base_url: str
     summary: Mapping[str, Json]
 
 

@@ -1,7 +1,7 @@
 """``python -m harness.simulator SPEC…``: the simulator as a child process of a run; people use ``harness simulate``.
 
 It writes one line to standard output, a JSON object with the base URL of each ``provider:flow``, once it accepts
-connections.
+connections. ``--fault ID`` plants a fault, ``--variant ID`` a healthy variant; both can be repeated.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("specs", nargs="+", type=Path)
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--fault", dest="faults", action="append", default=[])
+    parser.add_argument("--variant", dest="variants", action="append", default=[])
     parser.add_argument("--until-stdin-closes", action="store_true")
     for name, kind in _KINDS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
@@ -37,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
             given.host,
             given.port,
             _announce,
+            faults=given.faults,
+            variants=given.variants,
             lifeline=sys.stdin.buffer if given.until_stdin_closes else None,
         )
     except HarnessError as error:

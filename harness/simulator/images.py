@@ -105,3 +105,12 @@ def _cells(key: str) -> bytes:
         light = (cell // GRID + cell % GRID) % 2
         cells[3 * cell] = cells[3 * cell] // 2 + 128 * light
     return bytes(cells)
+
+
+def flat(picture: Picture) -> bytes:
+    """An image of the same size and format that is one colour."""
+    from PIL import Image
+
+    kind, written = FORMATS[picture.format], io.BytesIO()
+    Image.new("RGB", (picture.width, picture.height), (40, 90, 160)).save(written, kind.name, **kind.options)
+    return written.getvalue()

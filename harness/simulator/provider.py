@@ -22,7 +22,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from statistics import NormalDist
 from typing import Any
@@ -174,7 +174,7 @@ class Account:
         self.jobs: dict[str, Job] = {}
         self.pictures: dict[str, tuple[Endpoint, Picture]] = {}
         self.bills: dict[str, Bill] = {}
-        self.delivered: dict[str, None] = {}
+        self.settled: dict[str, None] = {}
         self._seen: dict[bytes, int] = {}
         self._anchor: tuple[float, int] | None = None
 
@@ -199,7 +199,7 @@ class Account:
         oldest = next(iter(self.jobs))
         if len(self.jobs) > JOBS_KEPT and self.state(self.jobs[oldest]) in ("completed", "cancelled"):
             del self.jobs[oldest]
-            self.delivered.pop(oldest, None)
+            self.settled.pop(oldest, None)
             self.queue.forget(oldest)
         inference = 0 if job.refusal else job.order.inference_ns
         return self.queue.enter(job.id, self.clock.now_ns(), job.order.queue_ns, inference)
@@ -306,8 +306,9 @@ class Endpoint:
         state: State = "completed" if name != "submit" or flow.status is None else "queued"
         job = self.job(flow, body, Draw(self.spec.target, "specimen"))
         place = Place("http://specimen.invalid", f"/{self.spec.provider}/{flow.name}")
-        step = flow.steps()[name]
-        return render(self._node(step.shape), self._context(name, job, step, place, state, state == "completed"))
+        shape = flow.steps()[name].shape
+        outputs = self._finished(job, shape, place) if state == "completed" else {}
+        return render(self._node(shape), self._context(job, place, state) | outputs)
 
     def status(self, flow: Flow, place: Place, job: Job) -> Reply:
         """Answer a question about a job's state."""
@@ -387,8 +388,8 @@ class Endpoint:
 
     def _refused_late(self, step: StepName, job: Job, refusal: Refusal) -> Reply:
         reply = self._sent(step, job, self.refused(refusal, job.id))
-        if job.id not in self.account.delivered:
-            self.account.delivered[job.id] = None
+        if job.id not in self.account.settled:
+            self.account.settled[job.id] = None
             self.bill.refused += 1
             if reply.headers.get(self.spec.billing_header or "", "0").strip("0."):
                 self.bill.charge(job.images)
@@ -439,9 +440,9 @@ class Endpoint:
     def _answer(self, name: StepName, job: Job, step: Step, place: Place, state: State) -> Reply:
         finished = state == "completed" and job.refusal is None
         delivers = bool(varied(self.variations, "delivers", name, job, finished))
-        context = self._context(name, job, step, place, state, delivers)
-        if context["outputs"] and job.id not in self.account.delivered:
-            self.account.delivered[job.id] = None
+        context = self._context(job, place, state) | (self._finished(job, step.shape, place) if delivers else {})
+        if context["outputs"] and job.id not in self.account.settled:
+            self.account.settled[job.id] = None
             self.bill.images_delivered += len(context["outputs"])
         said: Context = varied(self.variations, "context", name, job, context)
         pending = name == "status" and state in ("queued", "running")
@@ -450,9 +451,7 @@ class Endpoint:
         headers = {billed: str(job.order.count)} if billed else {}
         return self._sent(name, job, Reply.of(status, render(self._node(step.shape), said), headers))
 
-    def _context(
-        self, name: StepName, job: Job, step: Step, place: Place, state: State, delivers: bool
-    ) -> dict[str, Any]:
+    def _context(self, job: Job, place: Place, state: State) -> dict[str, Any]:
         context: dict[str, Any] = {
             "code": 200,
             "message": "success",
@@ -471,9 +470,9 @@ class Endpoint:
             context["error_message"] = "The request was cancelled."
         if state == "failed":
             context["error_message"] = "The generation failed."
-        return context | self._finished(job, step.shape, place) if delivers else context
+        return context
 
-    def _finished(self, job: Job, shape: Shape, place: Place) -> Context:
+    def _finished(self, job: Job, shape: Shape, place: Place) -> dict[str, Any]:
         outputs = tuple(self._outputs(job, shape, place))
         known: dict[str, Any] = {
             "outputs": outputs,
@@ -531,6 +530,8 @@ class Endpoint:
         return self._sent("cancel", job, Reply.of(status, render(self._node(shape), context)))
 
     def _sent(self, step: StepName, job: Job | None, reply: Reply) -> Reply:
+        if job and self.spec.job_header:
+            reply = replace(reply, headers={**reply.headers, self.spec.job_header: job.id})
         sent: Reply = varied(self.variations, "reply", step, job, reply)
         return sent
 

@@ -54,9 +54,11 @@ class Queue:
         return ticket
 
     def ahead(self, job: str, now: int) -> int:
-        """How many jobs that came earlier still wait."""
+        """How many jobs that came earlier still wait; none for a job that waits no more."""
         self._forget_started(now)
         count = 0
+        if job in self.tickets and self.tickets[job].start <= now:
+            return count
         for other in self._waiting:
             if other == job:
                 break

@@ -33,7 +33,8 @@ import uvicorn
 
 from harness.clock import monotonic_seconds
 from harness.errors import HarnessError, UsageError
-from harness.simulator.app import application, prefixes
+from harness.simulator.app import Application, application, prefixes
+from harness.simulator.planting import planted
 from harness.simulator.settings import Settings
 from harness.simulator.variations import Variation
 from harness.spec.contract import Spec
@@ -62,12 +63,13 @@ class Server:
         port: int = 0,
         variations: Mapping[str, tuple[Variation, ...]] | None = None,
     ) -> None:
+        self.application: Application = application(specs, settings, variations=variations)
         self._socket = _bound(host, port)
         shown = f"[{host}]" if ":" in host else host
         self.origin = f"http://{shown}:{self._socket.getsockname()[1]}"
         self.urls = {name: self.origin + prefix for name, prefix in prefixes(specs).items()}
         config = uvicorn.Config(
-            application(specs, settings, variations=variations),
+            self.application,
             lifespan="off",
             ws="none",
             log_config=None,
@@ -138,16 +140,20 @@ def serve(
     port: int = 0,
     announce: Announce | None = None,
     *,
+    faults: Sequence[str] = (),
+    variants: Sequence[str] = (),
     lifeline: IO[bytes] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until ``lifeline``, a pipe, is closed at its other end.
 
-    ``announce`` is told the base URL of each ``provider:flow`` once connections are accepted.
+    ``announce`` is told the base URL of each ``provider:flow`` once connections are accepted. ``faults`` and
+    ``variants`` are ids.
 
     Raises:
-        UsageError: nothing can listen there.
+        UsageError: nothing can listen there, or there is no fault or variant of an id.
     """
-    server = Server(specs, settings, host, port)
+    variations, settings = planted(specs, settings or Settings(), faults, variants)
+    server = Server(specs, settings, host, port, variations)
 
     async def until_told() -> None:
         loop = asyncio.get_running_loop()
@@ -167,14 +173,24 @@ def _watch(lifeline: IO[bytes], server: Server) -> None:
 
 
 @contextmanager
-def spawned(specs: Sequence[Spec | Path], settings: Settings | None = None) -> Iterator[Mapping[str, str]]:
+def spawned(
+    specs: Sequence[Spec | Path],
+    settings: Settings | None = None,
+    *,
+    faults: Sequence[str] = (),
+    variants: Sequence[str] = (),
+) -> Iterator[Mapping[str, str]]:
     """The base URL of each ``provider:flow`` of a simulator in a process of its own, for as long as the context lasts.
 
+    ``faults`` and ``variants`` are ids.
+
     Raises:
+        UsageError: there is no fault or variant of an id.
         HarnessError: the process does not come to accept connections.
     """
     paths = [str((spec.path if isinstance(spec, Spec) else spec).resolve()) for spec in specs]
-    arguments = [*(settings or Settings.quick()).arguments(), "--until-stdin-closes", *paths]
+    named = [*(f"--fault={name}" for name in faults), *(f"--variant={name}" for name in variants)]
+    arguments = [*(settings or Settings.quick()).arguments(), *named, "--until-stdin-closes", *paths]
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
             # -P: a folder named harness in the working directory is not ours.
@@ -188,7 +204,7 @@ def spawned(specs: Sequence[Spec | Path], settings: Settings | None = None) -> I
         assert child.stdin  # both are pipes  # noqa: S101
         assert child.stdout  # noqa: S101
         try:
-            yield _announced(child.stdout, errors)
+            yield _announced(child, child.stdout, errors)
         finally:
             child.stdin.close()
             try:
@@ -206,7 +222,7 @@ def _environment() -> Mapping[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
-def _announced(pipe: IO[bytes], errors: IO[bytes]) -> Mapping[str, str]:
+def _announced(child: subprocess.Popen[bytes], pipe: IO[bytes], errors: IO[bytes]) -> Mapping[str, str]:
     deadline, text = monotonic_seconds() + START_SECONDS, b""
     while not text.endswith(b"\n"):
         ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - monotonic_seconds()))
@@ -215,7 +231,15 @@ def _announced(pipe: IO[bytes], errors: IO[bytes]) -> Mapping[str, str]:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().splitlines()
             why = said[-1][:300] if said else f"no answer within {START_SECONDS:.0f} s"
+            if ready and _status(child) == UsageError.exit_status:
+                raise UsageError(why)
             raise HarnessError(f"the simulator did not start: {why}")
         text += part
     urls: dict[str, str] = json.loads(text)
     return urls
+
+
+def _status(child: subprocess.Popen[bytes]) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return child.wait(END_SECONDS)
+    return None

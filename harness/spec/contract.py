@@ -188,6 +188,16 @@ class Step:
         expanded = re.sub(r"\{([^}]+)\}", value, self.operation.path)
         return None if missing else expanded
 
+    def imagined(self, job_id: str) -> Json:
+        """A submit's answer as it would be if the job had this id: just enough of it to build this step's URL."""
+        answer: dict[str, Any] = {}
+        for path in self.arguments.values():
+            place = answer
+            for name in path[:-1]:
+                place = place.setdefault(name, {})
+            place[path[-1]] = job_id
+        return answer
+
     def followed(self, submitted: Json) -> str | None:
         """The URL that the submit's answer gives for this step, where the document requires following it."""
         found = next(_walk(submitted, self.follow), None) if self.follow else None
@@ -304,6 +314,7 @@ class Spec:
     errors: Mapping[str, ErrorAnswer]
     pending_status: int
     billing_header: str | None
+    job_header: str | None
     ambiguities: tuple[Ambiguity, ...]
 
     @property
@@ -334,6 +345,11 @@ class Spec:
         if parameter is None:
             return None
         return body.get(parameter.name, parameter.default)
+
+    def images_asked(self, body: Mapping[str, Json]) -> int:
+        """How many outputs a body asks for; one when the number is absent or no positive integer."""
+        asked = self.asked("count", body)
+        return asked if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0 else 1
 
     def contested(self, body: Mapping[str, Json]) -> Ambiguity | None:
         """The ambiguity that leaves open whether a request body is to be accepted, or None."""

@@ -284,6 +284,7 @@ class _Builder:
             errors={kind: self.error(kind) for kind in self.extension.get("errors", {})},
             pending_status=self.extension.get("pending_status", 200),
             billing_header=self.extension.get("billing_header"),
+            job_header=self.extension.get("job_header"),
             ambiguities=tuple(self.ambiguities()),
         )
 

@@ -188,6 +188,10 @@ class NeverLeft(httpx.ConnectError):
         self.kind = kind
 
 
+class HeadersTooLong(httpx.RemoteProtocolError):
+    """A header of the answer has more than ``MAX_HEADER_BYTES``."""
+
+
 def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.TransportError:
     text = str(error)[:200] or type(error).__name__
     if not trail.left:
@@ -198,6 +202,8 @@ def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.
         return httpx.ReadTimeout(text, request=request)
     if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError, _SentTwice)):
         return httpx.ReadError(text, request=request)
+    if "Got more than" in text:  # aiohttp keeps the words of its LineTooLong, and not its type
+        return HeadersTooLong(text, request=request)
     return httpx.RemoteProtocolError(text, request=request)
 
 

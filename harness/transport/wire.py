@@ -16,9 +16,8 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,12 +27,14 @@ from harness.clock import Clock
 from harness.model import Failure, Reply, Request, Response
 from harness.secret import BoundKey
 from harness.transport.guard import is_address, is_public
-from harness.transport.live import NeverLeft, Trail
+from harness.transport.live import HeadersTooLong, NeverLeft, Trail
 from harness.transport.redact import MASK
 from harness.urls import Origin, origin
 
 USER_AGENT = f"image-api-harness/{__version__}"
 SIMULATOR_HEADER = "x-harness-simulator"
+KEPT_BYTES = 64 * 1024
+"""How much is kept of an answer that breaks a limit."""
 
 RECORDED_RESPONSE_HEADERS = frozenset({
     "content-type", "content-length", "content-encoding", "date", "location", "retry-after", "server", "allow",
@@ -74,20 +75,24 @@ class Wire:
     trusted: frozenset[Origin]
     limits: Limits = field(default_factory=Limits)
 
-    async def send(self, request: Request, *, seconds: float) -> Sent:
-        """Send a request and read its answer whole, within ``seconds``."""
-        headers, recorded = self._headers(request)
-        trail, started = Trail(), self.clock.now_ns()
+    async def send(self, request: Request, *, seconds: float, trail: Trail | None = None) -> Sent:
+        """Send a request and read its answer whole, within ``seconds``; ``trail`` is filled in on the way."""
+        trail, started = trail or Trail(), self.clock.now_ns()
+        recorded: dict[str, str] = {}
         first_byte: int | None = None
-        partial = bytearray()
+        partial, departing = bytearray(), False
         try:
+            # What is judged is the URL that leaves: a host may be spelled otherwise (127。0。0。1) than it is dialled.
+            url = _url(request.url)
+            request = replace(request, url=str(url))
+            headers, recorded = self._headers(request)
             transport = self._transport(request)
+            leaving = httpx.Request(
+                request.method, url, headers=headers, content=request.body, extensions={"trail": trail}
+            )
+            departing = True
             async with asyncio.timeout(seconds):
-                answer = await transport.handle_async_request(
-                    httpx.Request(
-                        request.method, _url(request.url), headers=headers, content=request.body, extensions={"trail": trail}
-                    )
-                )
+                answer = await transport.handle_async_request(leaving)
                 first_byte = self.clock.now_ns()
                 try:
                     reply: Reply = await self._read(answer, partial)
@@ -97,9 +102,9 @@ class Wire:
             kind = "timeout" if trail.left else "connect_timeout"
             reply = Failure(kind, f"no complete answer within {seconds:g} s", trail.left, bytes(partial))
         except _Refused as error:
-            reply = Failure(error.kind, str(error), trail.left, bytes(partial))
+            reply = Failure(error.kind, str(error), departing and trail.left, bytes(partial))
         except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
-            reply = _failure(error, bytes(partial))
+            reply = _failure(error, bytes(partial), departing=departing)
         received = self.clock.now_ns()
         return Sent(reply, recorded, trail.sent_ns or started, first_byte, received)
 
@@ -129,17 +134,23 @@ class Wire:
         return self.public
 
     async def _read(self, answer: httpx.Response, partial: bytearray) -> Response:
-        raw = answer.headers.raw
-        if sum(len(name) + len(value) for name, value in raw) > self.limits.header_bytes:
-            raise _Refused("limit", f"the headers have more than {self.limits.header_bytes} bytes")
-        decode = _decoder(answer.headers.get("content-encoding", "identity"), self.limits.decoded_bytes)
+        raw, stream = answer.headers.raw, answer.stream
+        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - an async transport's answer
+        try:
+            decode = self._decoder(answer)
+        except _Refused:
+            await _keep(stream, partial)
+            raise
         received = 0
-        stream: Any = answer.stream
         async for chunk in stream:
             received += len(chunk)
-            if received > self.limits.wire_bytes:
-                raise _Refused("limit", f"the answer has more than {self.limits.wire_bytes} bytes")
-            partial += decode(chunk)
+            try:
+                if received > self.limits.wire_bytes:
+                    raise _Refused("limit", f"the answer has more than {self.limits.wire_bytes} bytes")
+                partial += decode(chunk)
+            except _Refused:
+                partial += b"" if partial else chunk[:KEPT_BYTES]
+                raise
         decode(b"")
         headers = {
             name: value
@@ -148,6 +159,11 @@ class Wire:
             for value in (raw_value.decode("latin-1"),)
         }
         return Response(answer.status_code, headers, bytes(partial))
+
+    def _decoder(self, answer: httpx.Response) -> _decoder:
+        if sum(len(name) + len(value) for name, value in answer.headers.raw) > self.limits.header_bytes:
+            raise _Refused("limit", f"the headers have more than {self.limits.header_bytes} bytes")
+        return _decoder(answer.headers.get("content-encoding", "identity"), self.limits.decoded_bytes)
 
     async def aclose(self) -> None:
         """Close both clients."""
@@ -159,6 +175,14 @@ class Wire:
 def _url(text: str) -> httpx.URL:
     """A parsed URL: polls repeat theirs, submits share one, and parsing is a fifth of an exchange's processor time."""
     return httpx.URL(text)
+
+
+async def _keep(stream: httpx.AsyncByteStream, partial: bytearray) -> None:
+    """Keep the beginning of an answer that is refused, as it came."""
+    async for chunk in stream:
+        partial += chunk[: KEPT_BYTES - len(partial)]
+        if len(partial) >= KEPT_BYTES:
+            return
 
 
 class _Refused(Exception):
@@ -196,16 +220,17 @@ class _decoder:  # noqa: N801 - reads as the function that it is
         return data
 
 
-def _failure(error: Exception, partial: bytes) -> Failure:
+def _failure(error: Exception, partial: bytes, *, departing: bool) -> Failure:
     message = (str(error) or type(error).__name__)[:300]
     if isinstance(error, httpx.ConnectTimeout):
         return Failure("connect_timeout", message, left=False)
     if isinstance(error, httpx.ConnectError):
         return Failure(error.kind if isinstance(error, NeverLeft) else "refused", message, left=False)
-    if isinstance(error, (httpx.InvalidURL, ValueError)):
+    if not departing:
         return Failure("forbidden", f"not a usable URL: {message}", left=False)
     if isinstance(error, httpx.TimeoutException):
         return Failure("timeout", message, left=True, partial=partial)
     if isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.CloseError)):
         return Failure("reset", message, left=True, partial=partial)
-    return Failure("protocol", message, left=True, partial=partial)
+    kind = "limit" if isinstance(error, HeadersTooLong) else "protocol"
+    return Failure(kind, message, left=True, partial=partial)

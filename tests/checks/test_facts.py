@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from harness.checks.protocol import _stated
+from harness.checks.schema import Violation
 from harness.model import Fact, Step
 from harness.spec import Field, Shape, Spec
 from tests.calls import ROUTES, Seen, again, seen, with_answer
@@ -70,6 +73,11 @@ def answers(one: Seen) -> Iterator[tuple[Step, int, Shape, Any]]:
             yield exchange.step, at, shape, value
 
 
+def put(value: Any, _: Any) -> Any:
+    """The edit that replaces a whole answer."""
+    return value
+
+
 def healthy(spec: Spec, flow: str) -> Seen:
     """A healthy call with one poll for each state: the further ones would only repeat it."""
     one = seen(spec, flow, count=2, seed=5)
@@ -124,7 +132,7 @@ def test_a_documented_required_field_fails_when_it_is_missing(spec: Spec, flow: 
                 continue
             tried += 1
             other = changed(value, place)
-            found = with_answer(one, step, lambda _, other=other: other, at).findings()
+            found = with_answer(one, step, partial(put, other), at).findings()
             said = {verdict for check, verdict, _ in found if check == "response_schema_conformance"}
             if said != {"warn" if ambiguous else "fail"}:
                 missed[step, ".".join(map(str, place))] = said
@@ -161,3 +169,17 @@ def objects(schema: Any, value: Any, so_far: tuple[Any, ...] = ()) -> Iterator[t
                 yield from objects(item, value[name], (*so_far, name))
     if isinstance(value, list) and value and isinstance(schema.get("items"), dict):
         yield from objects(schema["items"], value[0], (*so_far, 0))
+
+
+def test_a_rule_without_a_source_of_its_own_rests_on_the_nearest_field() -> None:
+    """What is wrong inside an observed field is as weak as that field, in a shape that a document states otherwise."""
+    firm, weak = Fact("api", "a", "stated"), Fact("payloads", "b", "seen", "observed")
+    fields = (
+        Field(("images",), "", {"x-at": "#/images"}, firm, {}),
+        Field(("logs",), "", {"x-at": "#/logs"}, weak, {}),
+        Field(("logs", "*"), "", {"x-at": "#/logs/items"}, None, {}),
+    )
+    shape = Shape({"x-at": "#"}, fields)
+    expected = {("logs", 0): weak, ("logs", 0, "text"): weak, ("images", 3): firm, (): firm, ("other",): firm}
+    found = {path: _stated(shape, Violation(path, "#/x", (), "", "", ""), weak) for path in expected}
+    assert expected == found

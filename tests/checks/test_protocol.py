@@ -81,6 +81,15 @@ def put(value: Any, *path: str | int) -> Callable[[Any], None]:
     return edit
 
 
+def led_to(origin: str, name: str) -> Callable[[Any], None]:
+    """An edit that leads a link to another origin, its path as it was."""
+
+    def edit(answer: Any) -> None:
+        answer[name] = origin + "/" + answer[name].split("/", 3)[3]
+
+    return edit
+
+
 def polls(one: Seen, *words: str) -> Seen:
     """The call with these states in its first status answers."""
     for at, word in enumerate(words):
@@ -166,15 +175,15 @@ FAULTS: dict[str, tuple[Callable[[], Seen], Expected]] = {
         [("job_completes", "fail", None)],
     ),
     "a link to another host": (
-        lambda: with_answer(seen(FAL), "submit", put("https://evil.example/x", "status_url")),
+        lambda: with_answer(seen(FAL), "submit", led_to("https://evil.example", "status_url")),
         [("url_origin", "fail", None)],
     ),
     "a link to another port": (
-        lambda: with_answer(seen(FAL), "submit", put("http://simulator.test:81/x", "cancel_url")),
+        lambda: with_answer(seen(FAL), "submit", led_to("http://simulator.test:81", "cancel_url")),
         [("url_origin", "fail", None)],
     ),
     "a link of the gateway to neither itself nor its upstream": (
-        lambda: with_answer(seen(GATEWAY), "submit", put("https://evil.example/x", "status_url")),
+        lambda: with_answer(seen(GATEWAY), "submit", led_to("https://evil.example", "status_url")),
         [("url_origin", "fail", None), *[("url_origin", "warn", None)] * 3],
     ),
     "a redirect of a read": (lambda: with_status(seen(FAL), "status", 307, b"{}", 0), [("no_redirect", "fail", None)]),
@@ -243,7 +252,7 @@ def test_a_refusal_is_held_to_the_shape_that_is_documented(
     case = case_of(spec, body_of(spec), fault="wrong-type", parameter="prompt")
     one = refused(seen(spec), status, value, step=step)
     one = replace(one, call=replace(one.call, case=case))
-    assert expected == [found for found in one.findings() if found[0] != "url_origin"]
+    assert expected == [found for found in one.findings() if found[0] == ERROR]
 
 
 def test_a_refusal_that_is_not_json_warns_where_errors_are_not_documented() -> None:
@@ -349,7 +358,6 @@ def test_three_jobs_past_the_deadline_and_none_done_fail(jobs: int, completed: i
     assert jobs == len(stalled)
     assert expected == {one.checks["job_completes"].value for one in stalled}
     assert expected == {f.verdict.value for one in stalled for f in one.findings if f.check == "job_completes"}
-    assert expected == {one.verdict.value for one in stalled}
 
 
 @pytest.mark.parametrize(

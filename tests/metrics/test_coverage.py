@@ -64,7 +64,7 @@ def test_coverage_is_what_a_brute_force_counter_counts(
     """Shares of labels, class pairs, value pairs and rejects, over the cases that got a final outcome."""
     base = case_of(FAL, body_of(FAL))
     cases = [replace(base, id=f"t/a/{n}", labels=row) for n, row in enumerate(rows)]
-    cases += [replace(base, id=f"t/r/{n}", labels={}, fault="x") for n in range(rejects)]
+    cases += [replace(base, id=f"t/r/{n}", labels={}, fault="x", kind="reject") for n in range(rejects)]
     outcomes = [data.draw(st.sampled_from([*Outcome, None])) for _ in cases]
     plan = Plan("t", "", "queue", "one-way", 0, tuple(cases), DOMAINS)
     calls = [ended(case, outcome) for case, outcome in zip(cases, outcomes, strict=True) if outcome is not None]

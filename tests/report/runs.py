@@ -69,7 +69,7 @@ def refused(
 ) -> Judged:
     name = parameter or "body"
     expect: Expect = "either" if either else "reject"
-    case = Case(f"{of.target}/{name}/{fault}", of.target, {}, expect, "", 1, Decimal("0.04"), {}, parameter, fault)
+    case = Case(f"{of.target}/{name}/{fault}", of.target, {}, expect, "", 1, Decimal("0.04"), {}, parameter, fault, None, "reject")
     return judged(case, findings, ("negative_data_rejection", "error_shape", "error_names_parameter"), sent=sent)
 
 
@@ -94,7 +94,7 @@ def target_result(  # noqa: PLR0917 - as a table
     plan = Plan(of.target, of.sha256, flow.name, "core", 0, cases, domains)
     ran = [one for one in judgements if one.call is not None]
     counts = Counter(one.verdict.value for one in ran)
-    paid = sum(one.case.fault is None for one in ran)
+    paid = sum(one.case.kind == "accept" for one in ran)
     verdict = worst([one.verdict for one in judgements])
     summary: dict[str, Json] = {
         "spec_sha256": of.sha256,
@@ -137,7 +137,7 @@ def target_result(  # noqa: PLR0917 - as a table
             "price_source": price_source,
         },
     }
-    return TargetResult(of, flow, plan, tuple(judgements), samples, not_separable, Decimal("0.04"), summary)
+    return TargetResult(of, flow, plan, tuple(judgements), samples, not_separable, Decimal("0.04"), "http://127.0.0.1:1", summary)
 
 
 def _finding(finding: Finding, of: Spec) -> Json:

@@ -17,17 +17,20 @@ from harness.spec.load import find
 from tests.sdk.tap import KEY, LOOPBACK, REFUSED_KEY, Tap, tapped
 
 SDK_VARIABLES = ("FAL_", "OPENAI_", "AZURE_OPENAI_", "WAVESPEED_", "MODELVERSE_")
+SHORT = Settings(queue_seconds=0.05, inference_seconds=0.1, capacity=64)
+"""Jobs even quicker than ``Settings.quick()`` makes them: most tests here wait for one."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(scope="session")
 def simulators() -> Iterator[Callable[[Settings], Mapping[str, str]]]:
     """The base URLs of a spawned simulator of all shipped specs; one process for each settings in the session."""
+    specs = find(())
     with ExitStack() as running:
 
         @cache
         def urls(settings: Settings) -> Mapping[str, str]:
-            return running.enter_context(spawned(find(()), settings))
+            return running.enter_context(spawned(specs, settings))
 
         yield urls
 
@@ -73,8 +76,8 @@ def simulated(simulators: Callable[[Settings], Mapping[str, str]]) -> Iterator[C
     taps: list[Tap] = []
     with ExitStack() as open_taps:
 
-        def simulated(settings: Settings | None = None) -> Tap:
-            taps.append(open_taps.enter_context(tapped(simulators(settings or Settings.quick()))))
+        def simulated(settings: Settings = SHORT) -> Tap:
+            taps.append(open_taps.enter_context(tapped(simulators(settings))))
             return taps[-1]
 
         yield simulated

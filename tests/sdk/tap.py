@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = do_PUT = _pass_on
+    do_GET = do_POST = do_PUT = _pass_on  # noqa: N815 - the standard library's names
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the tap has it all."""

@@ -13,10 +13,8 @@ EVERY = 0.05
 
 
 @pytest.fixture
-def client(simulated, monkeypatch):
+def client(simulated):
     """Make a client with a key of its own on a simulator; the tap between the two is its ``tap``."""
-    # Read from the environment when the package was imported.
-    monkeypatch.setattr(wavespeed.config.api, "api_key", None)
     tap = simulated()
 
     def connect(key=KEY, flow="poll"):
@@ -24,7 +22,9 @@ def client(simulated, monkeypatch):
         connected.tap = tap
         return connected
 
-    return connect
+    # What the package read from the environment when it was imported is not for these tests.
+    with wavespeed.config.patch({"api.api_key": None}):
+        yield connect
 
 
 def test_run(client):

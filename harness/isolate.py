@@ -1,0 +1,103 @@
+"""Which parameters make a provider refuse a request that its document allows?
+
+A refused row differs from an accepted one in many parameters. Reverting one at a time to the accepted row's value, and
+keeping what does not matter reverted, leaves exactly the parameters that are refused together, with one request for
+each that differs: at most ``MAX_REQUESTS``. (Shrinking, as a property tester does it, needs five times as many.) Other
+refused rows that hold the same values are explained by the same culprits, and cost nothing.
+
+A search is a generator without I/O: it yields a case to send and is sent its outcome (None: it was not sent). The
+engine drives it over the wire, the checks drive it again over the record, and both come to the same culprits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.model import Case, Json, Outcome
+from harness.spec import Spec
+
+ISOLATION = "isolation"
+"""What a derived call of a search is called in the record."""
+MAX_REQUESTS = 10
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Culprits:
+    """The parameters that are refused together, and the accepted body with these alone changed."""
+
+    names: tuple[str, ...]
+    body: Mapping[str, Json]
+
+
+Search = Generator[Case, "Outcome | None", Mapping[str, Culprits]]
+
+
+def isolations(spec: Spec, cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> Search:
+    """The culprits of every refused accept case, by case id; a case that cannot be explained is left out."""
+    rows = [case for case in cases if case.kind == "accept"]
+    refused = [case for case in rows if outcomes.get(case.id) is Outcome.REJECTED]
+    accepted = [case for case in rows if outcomes.get(case.id) is Outcome.COMPLETED]
+    found: dict[str, Culprits] = {}
+    for case in refused:
+        near = _nearest(case, accepted)
+        if near is None:
+            break
+        known = next((one for one in found.values() if _holds(case, one)), None)
+        names = known.names if known else (yield from _isolate(spec, case, near))
+        if names:
+            found[case.id] = Culprits(names, _minimal(case.body, near.body, names))
+    return found
+
+
+def _isolate(spec: Spec, case: Case, near: Case) -> Generator[Case, Outcome | None, tuple[str, ...] | None]:
+    """The parameters of one refused case that are refused together; None when an answer says nothing."""
+    count = spec.parameter("count")
+    differing = sorted(_differing(case.body, near.body), key=lambda name: count is None or name != count.name)
+    if len(differing) > MAX_REQUESTS:
+        return None
+    body, culprits = dict(case.body), list(differing)
+    for name in differing:
+        if culprits == [name]:
+            break  # what is left alone is the culprit: the accepted row is known to pass without it
+        without = _reverted(body, near.body, name)
+        outcome = yield _changed(spec, case, without)
+        if outcome is Outcome.REJECTED:
+            body = without
+            culprits.remove(name)
+        elif outcome is not Outcome.COMPLETED:
+            return None
+    return tuple(culprits)
+
+
+def _changed(spec: Spec, case: Case, body: Mapping[str, Json]) -> Case:
+    """A case with another body, priced anew."""
+    images = spec.images_asked(body)
+    usd = case.usd / case.images * images if case.images else case.usd
+    return replace(case, body=body, images=images, usd=usd, probes=())
+
+
+def _differing(one: Mapping[str, Json], two: Mapping[str, Json]) -> list[str]:
+    return [name for name in dict.fromkeys((*one, *two)) if one.get(name, _ABSENT) != two.get(name, _ABSENT)]
+
+
+def _holds(case: Case, known: Culprits) -> bool:
+    """Whether a case has the very values that are refused together."""
+    return all(case.body.get(name, _ABSENT) == known.body.get(name, _ABSENT) for name in known.names)
+
+
+def _reverted(body: Mapping[str, Json], accepted: Mapping[str, Json], name: str) -> dict[str, Json]:
+    changed = {key: value for key, value in body.items() if key != name}
+    return {**changed, name: accepted[name]} if name in accepted else changed
+
+
+def _minimal(refused: Mapping[str, Json], accepted: Mapping[str, Json], culprits: Sequence[str]) -> dict[str, Json]:
+    """The accepted body with the culprits alone changed: the shortest request that shows the refusal."""
+    body = {name: value for name, value in accepted.items() if name not in culprits}
+    return {**body, **{name: refused[name] for name in culprits if name in refused}}
+
+
+def _nearest(refused: Case, accepted: Sequence[Case]) -> Case | None:
+    """The accepted case that differs in the fewest parameters; of equals the cheaper one."""
+    return min(accepted, key=lambda c: (len(_differing(refused.body, c.body)), c.images, c.id), default=None)

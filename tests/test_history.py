@@ -1,0 +1,478 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import resource
+import stat
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.clock import run_virtual
+from harness.errors import InputError, OutputError
+from harness.history import (
+    BLOB_BYTES,
+    FILE,
+    FORMAT,
+    FileJournal,
+    MemoryJournal,
+    call_row,
+    exchange_row,
+    intent_row,
+    plan_json,
+    read,
+    rows,
+)
+from harness.model import Call, Case, Exchange, Fact, Failure, Outcome, Plan, Response
+from harness.secret import Secret
+from harness.strict import StrictError, load_json
+from harness.transport.redact import MASK, Redactor
+
+KEY = "key-0123456789abcdef"
+NOBODY = Redactor(())
+CASE = Case(
+    "p/e/prompt/long",
+    "p/e",
+    {"prompt": "狐"},
+    "accept",
+    "why",
+    2,
+    Decimal("0.04"),
+    {"prompt": "long"},
+    source=Fact("d", "w", "s"),
+)
+PLAN = Plan("p/e", "0" * 64, "queue", "core", 7, (CASE,), {"prompt": {"long": "class"}})
+HEADER: dict[str, Any] = {
+    "type": "header", "format": FORMAT, "segment": 0, "plans": [plan_json(PLAN)],
+    "specs": {"p/e": {"path": "e.yaml", "text": b"openapi: 3.1.0\n" + b"# \xff" * 3000}},
+}  # fmt: skip
+FOOTER = {"type": "footer", "complete": True}
+
+
+def exchange(reply, number=1, body=b'{"prompt":"x"}', url="https://h/x", **more):
+    given = {"step": "submit", "attempt": 1, "method": "POST", "url": url, "request_headers": {"host": "h"}} | more
+    return Exchange(
+        "c000001",
+        CASE.id,
+        **given,
+        request_body=body,
+        reply=reply,
+        intended_ns=number,
+        sent_ns=number + 1,
+        first_byte_ns=None,
+        received_ns=10**18 + number,
+    )
+
+
+def call(*exchanges, **more):
+    given: dict[str, Any] = {
+        "outcome": Outcome.COMPLETED,
+        "job_id": "j/1",
+        "billed": "yes",
+        "images": 2,
+        "reason": "",
+        "derived": None,
+    } | more
+    return Call("c000001", CASE, exchanges, **given)
+
+
+def written(one):
+    """The rows of a run with one call."""
+    return [
+        HEADER,
+        intent_row(one.id, one.case, one.derived),
+        *map(exchange_row, one.exchanges),
+        call_row(one, {}),
+        FOOTER,
+    ]
+
+
+def store(directory, lines, redactor=NOBODY):
+    async def main():
+        journal = FileJournal(directory, redactor)
+        try:
+            for line in lines:
+                journal.append(line)
+            await journal.durable()
+        finally:
+            journal.close()
+
+    asyncio.run(main())
+    return directory
+
+
+def in_memory(lines, redactor=NOBODY):
+    journal = MemoryJournal(redactor)
+    for line in lines:
+        journal.append(line)
+    return journal
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+COMPACT = JSON.map(lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+BODIES = (
+    st.binary(max_size=200)
+    | COMPACT
+    | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode)
+    | st.binary(min_size=1, max_size=20).map(lambda part: part * (BLOB_BYTES // len(part) + 1))
+    | st.sampled_from(
+        [
+            b"",
+            b"{",
+            b"[1,]",
+            b'{"a":NaN}',
+            b'{"a":1,"a":2}',
+            b'"\\ud800"',
+            b'{"a":"\\ud800"}',
+            b"\xff\xfe",
+            b"[" * 999,
+            b"0" * 5000,
+        ]
+    )
+)
+TEXT = st.text(max_size=20)
+REPLIES = st.builds(Response, st.integers(100, 599), st.dictionaries(TEXT, TEXT, max_size=3), BODIES) | st.builds(
+    Failure, st.sampled_from(["reset", "timeout"]), TEXT, st.booleans(), BODIES
+)
+
+
+def same_body(one, other):
+    """Equal bytes; or, for JSON objects and arrays, which are kept as values, equal values."""
+    if one == other or (one or b"") == (other or b""):
+        return True
+    try:
+        return one[:1] in (b"{", b"[") and load_json(one) == load_json(other)
+    except StrictError:
+        return False
+
+
+@settings(max_examples=150, deadline=None)
+@given(replies=st.lists(REPLIES, max_size=3), body=BODIES, text=TEXT, derived=st.none() | st.just("confirmation"))
+def test_what_is_written_reads_back_equal(replies, body, text, derived):
+    """Calls and exchanges read back as they were, whatever bytes were sent, received or named."""
+    one = call(
+        *(exchange(r, n, body, f"https://h/{text}") for n, r in enumerate(replies)), reason=text, derived=derived
+    )
+    journal = in_memory(written(one))
+    history = journal.history()
+    bare = [replace(e, request_body=b"", reply=_bare(e.reply)) for e in one.exchanges]
+    (back,) = history.calls
+    assert [replace(e, request_body=b"", reply=_bare(e.reply)) for e in back.exchanges] == bare
+    assert all(
+        same_body(e.request_body, b.request_body) and same_body(_body(e.reply), _body(b.reply))
+        for e, b in zip(one.exchanges, back.exchanges, strict=True)
+    )
+    assert replace(back, exchanges=()) == replace(one, exchanges=())
+    assert (history.plans, history.specs, history.footer, history.torn) == (
+        (PLAN,),
+        {"p/e": ("e.yaml", HEADER["specs"]["p/e"]["text"])},
+        FOOTER,
+        False,
+    )
+
+
+def _bare(reply):
+    return replace(reply, body=b"") if isinstance(reply, Response) else replace(reply, partial=b"")
+
+
+def _body(reply):
+    return reply.body if isinstance(reply, Response) else reply.partial
+
+
+def test_half_a_surrogate_pair_does_not_spoil_the_history():
+    """A string that has no UTF-8, as an error's text may, is kept with a question mark in its place."""
+    one = call(exchange(Failure("protocol", "bad \udcff line", left=True)), reason="\ud800")
+    (back,) = in_memory(written(one)).history().calls
+    assert (back.reason, back.exchanges[0].reply.message) == ("?", "bad ? line")
+
+
+def test_a_file_reads_as_memory_does():
+    """The file journal and the one in memory keep the same history."""
+    one = call(exchange(Response(200, {"a": "b"}, b"\x89PNG" * 3000)), exchange(Failure("reset", "gone", left=True)))
+    with tempfile.TemporaryDirectory() as place:
+        assert read(store(Path(place) / "run", written(one))) == in_memory(written(one)).history()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"a":1}', "json"),
+        (b"<html>", "text"),
+        (b"\xff", "base64"),
+        (b"x" * (BLOB_BYTES + 1), "blob"),
+        (b"[1", "text"),
+        (b'"x"', "text"),
+    ],
+)
+def test_a_body_is_kept_in_the_plainest_form(body, kind):
+    """JSON as JSON, text as text, anything else in base64, and what is large beside the lines."""
+    journal = in_memory(written(call(exchange(Response(200, {}, body)))))
+    kept = journal.rows[2]["response"]["body"]
+    assert (next(iter(kept)), list(journal.blobs)[1:]) == (
+        kind,
+        [kept["blob"].removeprefix("sha256:")] if kind == "blob" else [],
+    )
+
+
+@pytest.mark.parametrize("filler", [b"", b"x" * BLOB_BYTES])
+def test_a_masked_body_keeps_the_hash_of_what_was_received(filler):
+    """A body that held a key is stored masked, with the hash of what came beside what is stored."""
+    body = b'{"echo":"' + KEY.encode() + filler + b'"}'
+    journal = in_memory(
+        written(call(exchange(Response(200, {"location": f"/?{KEY}"}, body), url=f"https://h/{KEY}"))),
+        Redactor([Secret(KEY)]),
+    )
+    (got,) = journal.history().calls[0].exchanges
+    kept = journal.rows[2]["response"]["body"]
+    assert (got.reply.body, kept["received_sha256"]) == (
+        body.replace(KEY.encode(), MASK.encode()),
+        hashlib.sha256(body).hexdigest(),
+    )
+    assert KEY not in json.dumps(journal.rows) + repr(journal.blobs)
+    if filler:
+        assert hashlib.sha256(journal.blobs[kept["blob"].removeprefix("sha256:")]).hexdigest() == kept[
+            "blob"
+        ].removeprefix("sha256:")
+
+
+def test_a_key_that_only_json_unescapes_is_masked_with_its_hash():
+    """A key whose characters are escaped one by one in a body is masked like any other."""
+    body = ('{"echo":"' + "".join(f"\\u{ord(c):04x}" if n % 2 else c for n, c in enumerate(KEY)) + '"}').encode()
+    journal = in_memory(written(call(exchange(Response(200, {}, body)))), Redactor([Secret(KEY)]))
+    kept = journal.rows[2]["response"]["body"]
+    assert kept == {"json": {"echo": MASK}, "received_sha256": hashlib.sha256(body).hexdigest()}
+
+
+def test_a_torn_last_line_is_tolerated_wherever_it_is_cut(tmp_path):
+    """Cut anywhere in its last line, a history reads as if that line had never been begun, and says so."""
+    directory = store(tmp_path / "run", written(call(exchange(Response(200, {}, '{"狐":1}'.encode()))))[:-1])
+    data = (directory / FILE).read_bytes()
+    last = data.rindex(b"\n", 0, -1) + 1
+    expected = replace(
+        read(directory),
+        calls=(
+            replace(
+                read(directory).calls[0],
+                outcome=Outcome.UNKNOWN,
+                job_id=None,
+                billed="unknown",
+                reason="the run ended before the call did",
+            ),
+        ),
+    )
+    for cut in range(last, len(data)):
+        (directory / FILE).write_bytes(data[:cut])
+        assert read(directory) == replace(expected, torn=cut > last)
+        assert len(list(rows(directory))) == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{",
+        b"",
+        b"\xff",
+        b"5",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"type":"exchange"}',
+        b'{"type":"call"}',
+        b'{"type":"intent","call":"c","case_id":"nobody"}',
+        b'{"type":"call","call":"c000001","outcome":"splendid","job_id":null,"billed":"yes","images":1,"reason":""}',
+    ],
+)
+def test_a_damaged_line_in_the_middle_is_one_sentence(tmp_path, damage):
+    """A line that is no row, before the end, is an error of one line that names the file."""
+    directory = store(tmp_path / "run", written(call(exchange(Response(200, {}, b"{}")))))
+    lines = (directory / FILE).read_bytes().split(b"\n")
+    lines[3] = damage
+    (directory / FILE).write_bytes(b"\n".join(lines))
+    with pytest.raises(InputError) as caught:
+        read(directory)
+    assert (str(directory / FILE) in str(caught.value), "\n" in str(caught.value)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plans": 5},
+        {"plans": [{}]},
+        {"format": 99},
+        {"specs": []},
+        {"plans": [plan_json(PLAN) | {"cases": [dict(plan_json(PLAN)["cases"][0], usd="dear")]}]},
+    ],
+)
+def test_a_header_that_cannot_be_read_is_one_sentence(tmp_path, change):
+    """A header of another format, or damaged, is an error of one line."""
+    directory = store(tmp_path / "run", [HEADER | change])
+    with pytest.raises(InputError, match=FILE):
+        read(directory)
+
+
+def test_what_is_no_run_directory_is_one_sentence(tmp_path):
+    """A place without a history, an empty history, and a missing blob are errors that name the file."""
+    with pytest.raises(InputError, match=r"is .* a run directory"):
+        read(tmp_path)
+    (tmp_path / FILE).write_bytes(b"")
+    with pytest.raises(InputError, match=FILE):
+        read(tmp_path)
+    directory = store(tmp_path / "run", [HEADER])
+    for blob in (directory / "blobs").iterdir():
+        blob.unlink()
+    with pytest.raises(InputError, match="blobs"):
+        read(directory)
+
+
+def test_a_run_directory_is_its_owners_alone(tmp_path):
+    """Directories have mode 0700 and files 0600, whatever the umask and whoever made the directory."""
+    (tmp_path / "run").mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        directory = store(tmp_path / "run", [HEADER])
+    finally:
+        os.umask(before)
+    modes = {p.relative_to(directory).parts[0]: stat.S_IMODE(p.stat().st_mode) for p in [*directory.rglob("*")]}
+    assert (stat.S_IMODE(directory.stat().st_mode), modes[FILE]) == (0o700, 0o600)
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (directory / "blobs").iterdir()} == {0o600}
+    assert stat.S_IMODE((directory / "blobs").stat().st_mode) == 0o700
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    """One process writes a run directory; the second is told so at once, and spoils nothing."""
+    first = FileJournal(tmp_path / "run", NOBODY)
+    before = len(list(Path("/dev/fd").iterdir()))
+    try:
+        for _ in range(3):
+            with pytest.raises(OutputError, match="another run"):
+                FileJournal(tmp_path / "run", NOBODY)
+        assert len(list(Path("/dev/fd").iterdir())) == before
+    finally:
+        first.append(HEADER)
+        first.close()
+    assert read(tmp_path / "run").plans == (PLAN,)
+
+
+def test_links_are_not_followed(tmp_path):
+    """A history that is a link to somewhere else is not written through."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="cannot write"):
+        FileJournal(tmp_path / "run", NOBODY)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere/run", "/dev/null/run"])
+def test_a_place_that_cannot_be_written_is_one_sentence(place):
+    """An output place that cannot be made is an error before anything is sent."""
+    with pytest.raises(OutputError, match=f"cannot write the run directory {place}"):
+        FileJournal(Path(place), NOBODY)
+
+
+FULL = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from harness.errors import OutputError
+from harness.history import FileJournal
+from harness.transport.redact import Redactor
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+journal = FileJournal(Path(sys.argv[1]), Redactor(()))
+size = int(sys.argv[2])
+async def main():
+    done = 0
+    for number in range(200):
+        journal.append({"type": "intent", "call": str(number), "filler": "x" * 100, "body": bytes(size)})
+        try:
+            await journal.durable()
+        except OutputError as error:
+            print(done, error)
+            return
+        done += 1
+asyncio.run(main())
+try:
+    journal.close()
+except OutputError:
+    print("closed with an error")
+"""
+
+
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_a_full_disk_is_told_and_leaves_what_was_durable(tmp_path, size):
+    """When neither a line nor a blob fits any more, waiting for it raises; every row that was durable before is whole."""
+    child = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "run"), str(size)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    said = child.stdout.splitlines()
+    done, _, message = said[0].partition(" ")
+    assert (child.stderr, "cannot write" in message, said[1]) == ("", True, "closed with an error")
+    kept = (tmp_path / "run" / FILE).read_bytes().split(b"\n")[:-1]
+    assert [load_json(line)["call"] for line in kept][: int(done)] == [str(n) for n in range(int(done))]
+    assert (size > 10_000) == (done == "0")
+
+
+def test_a_row_that_cannot_be_written_is_told_and_does_not_hang(tmp_path):
+    """A row that has no JSON form fails who waits for it; it does not kill the writer in silence."""
+
+    async def main():
+        journal = FileJournal(tmp_path / "run", NOBODY)
+        journal.append({"type": "intent", "value": float("nan")})
+        try:
+            with pytest.raises(OutputError, match="cannot write"):
+                await asyncio.wait_for(journal.durable(), 5)
+        finally:
+            with pytest.raises(OutputError):
+                journal.close()
+
+    asyncio.run(main())
+
+
+def test_durable_rows_are_on_the_disk(tmp_path):
+    """Once ``durable`` returns another process reads every row appended before it."""
+
+    async def main():
+        journal = FileJournal(tmp_path / "run", NOBODY)
+        seen = []
+        for number in range(20):
+            journal.append(HEADER | {"segment": number})
+            await journal.durable()
+            seen.append(len(list(rows(tmp_path / "run"))))
+        journal.close()
+        return seen
+
+    assert asyncio.run(main()) == list(range(1, 21))
+
+
+def test_memory_needs_no_waiting():
+    """The journal in memory is durable at once, under virtual time too."""
+    assert run_virtual(MemoryJournal().durable()) is None
+
+
+def test_limits_are_left_alone():
+    """The full-disk tests limit a child process only."""
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 10_000
