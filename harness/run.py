@@ -184,6 +184,11 @@ def simulated(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
 
 @contextmanager
 def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
+    """The TLS settings with the user's own CA bundle; None for the machine's.
+
+    Raises:
+        UsageError: the bundle cannot be read.
+    """
     if settings.ca_bundle is None:
         yield None
         return

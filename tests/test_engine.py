@@ -72,7 +72,7 @@ def test_every_case_is_submitted_once_and_ends_completed():
         (fakes.breaks(1, status=425), ("unknown", "unknown")),
         (fakes.breaks(1, status=302), ("unknown", "unknown")),
         (fakes.breaks(1, status=422), ("rejected", "no")),
-        (fakes.breaks(1, status=200), ("unknown", "unknown")),
+        (fakes.breaks(1, status=200), ("failed", "yes")),
         (fakes.never_replies, ("unknown", "unknown")),
     ],
 )

@@ -386,25 +386,27 @@ def _misshapen(spec: Spec, shape: Shape, sample: Reply, otherwise: Fact) -> Iter
         )
 
 
+_BLAMED: Mapping[str, tuple[str, Flaw]] = {
+    "blames-another-parameter": ("another parameter", Flaw(("callback",), "callback: is not allowed")),
+    "blames-nobody": ("no parameter", Flaw((), "The request is not valid.")),
+}
+
+
 def _misnamed(spec: Spec, shape: Shape | None) -> Iterator[Fault]:
-    """Where a refusal has a field for the parameter at fault: it names another one, or none."""
-    fields = [f for role in ("error_location", "error_parameter") for f in (shape.with_role(role) if shape else ())]
-    for field in fields[:1]:
-        listed = field.role == "error_location"
-        for name, states, value in (
-            ("blames-another-parameter", "another parameter", ["body", "callback"] if listed else "callback"),
-            ("blames-nobody", "no parameter", ["body"] if listed else ""),
-        ):
+    """A refusal names another parameter, or none; only a document that has a field for it promises the right one."""
+    field = next(iter(shape.with_role("error_location")), None) if shape else None
+    promised = field is not None and field.source is not None and field.source.kind == "document"
+    for name, (states, flaw) in _BLAMED.items():
 
-            def rewrite(reply: Reply, field: Field = field, value: Any = value) -> Reply:
-                return patched(reply, field.path, lambda _: value)
+        def refusal(_body: Any, healthy: Refusal | None, flaw: Flaw = flaw) -> Refusal | None:
+            return Refusal((flaw,)) if healthy else None
 
-            yield planted(
-                spec,
-                name,
-                "error_names_parameter",
-                f"The refusal of a body names {states}.",
-                _of_refusals(rewrite),
-                verdict=weighed(spec, field.source),
-                shown_by="rejects",
-            )
+        yield planted(
+            spec,
+            name,
+            "error_names_parameter",
+            f"The refusal of a body names {states}.",
+            always(refusal=refusal),
+            verdict="fail" if promised else "warn",
+            shown_by="rejects",
+        )
