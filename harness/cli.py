@@ -280,7 +280,7 @@ def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool
     import json
 
     from harness.history import plan_json
-    from harness.plan.show import show
+    from harness.planning.show import show
     from harness.spec import find
     from harness.spec.show import console
     from harness.targets import Request, flow_of, plan_of, price_of

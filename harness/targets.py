@@ -17,13 +17,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from harness import config, plan
+from harness import config, planning
 from harness.config import Config
 from harness.errors import UsageError
 from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
 from harness.model import Fact, Plan
-from harness.plan.partitions import assets_for
+from harness.planning.partitions import assets_for
 from harness.secret import BoundKey, Secret, read_key
 from harness.spec import Flow, Price, Spec, load, shipped_targets
 from harness.urls import Origin, origin, show_origin
@@ -104,7 +104,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         raise UsageError(
             f'{spec.target} needs input images and its document shows none: add assets = ["https://…"] to harness.toml'
         )
-    whole = plan.build(
+    whole = planning.build(
         spec,
         flow=flow,
         tier=request.tier,

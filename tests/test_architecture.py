@@ -18,9 +18,9 @@ LEVELS = (
     {"spec"},
     {"secret", "schedule", "flow", "isolate"},
     {"transport", "ledger"},
-    {"plan", "history", "engine", "simulator", "metrics", "audit"},
+    {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks"},
-    {"report", "targets"},
+    {"report", "targets", "strategies"},
     {"run"},
     {"caller"},
     {"cli"},
@@ -69,7 +69,9 @@ def test_imports_go_one_way() -> None:
         for path, tree in modules()
         if path != "__init__.py"
         for name in imported(tree)
-        if name.startswith("harness.") and name != "harness.__version__" and level(name.removeprefix("harness.")) > level(path)
+        if name.startswith("harness.")
+        and name != "harness.__version__"
+        and level(name.removeprefix("harness.")) > level(path)
     ]
     assert wrong == []
 

@@ -200,7 +200,9 @@ def test_a_malformed_key_never_shows(key: str, tmp_path: Path) -> None:
 
 def test_the_default_budget_is_asked_for_before_anything_is_sent(tmp_path: Path) -> None:
     """A plan over the default budget names its price and the option."""
-    done = harness("check", "fal", "umodelverse", "--live", cwd=tmp_path, env=environment(FAL_KEY="k", MODELVERSE_API_KEY="k"))
+    done = harness(
+        "check", "fal", "umodelverse", "--live", cwd=tmp_path, env=environment(FAL_KEY="k", MODELVERSE_API_KEY="k")
+    )
     assert done.returncode == 2
     assert re.search(r"the plan costs \d+\.\d\d USD, .* --max-cost \d+\.\d\d", one_line(done))
 

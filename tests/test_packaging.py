@@ -13,7 +13,9 @@ ROOT = Path(harness.__file__).resolve().parent.parent
 
 
 def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 
@@ -26,7 +28,10 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path: Path) -> None:
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"harness", next(n for n in names if ".dist-info" in n).split("/")[0]}
+    assert {name.split("/")[0] for name in names} == {
+        "harness",
+        next(n for n in names if ".dist-info" in n).split("/")[0],
+    }
     home = tmp_path / "env"
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"

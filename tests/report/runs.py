@@ -69,7 +69,20 @@ def refused(
 ) -> Judged:
     name = parameter or "body"
     expect: Expect = "either" if either else "reject"
-    case = Case(f"{of.target}/{name}/{fault}", of.target, {}, expect, "", 1, Decimal("0.04"), {}, parameter, fault, None, "reject")
+    case = Case(
+        f"{of.target}/{name}/{fault}",
+        of.target,
+        {},
+        expect,
+        "",
+        1,
+        Decimal("0.04"),
+        {},
+        parameter,
+        fault,
+        None,
+        "reject",
+    )
     return judged(case, findings, ("negative_data_rejection", "error_shape", "error_names_parameter"), sent=sent)
 
 
@@ -137,7 +150,9 @@ def target_result(  # noqa: PLR0917 - as a table
             "price_source": price_source,
         },
     }
-    return TargetResult(of, flow, plan, tuple(judgements), samples, not_separable, Decimal("0.04"), "http://127.0.0.1:1", summary)
+    return TargetResult(
+        of, flow, plan, tuple(judgements), samples, not_separable, Decimal("0.04"), "http://127.0.0.1:1", summary
+    )
 
 
 def _finding(finding: Finding, of: Spec) -> Json:

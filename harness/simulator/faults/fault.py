@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from harness.model import Fact, Json
 from harness.model import Step as StepName
-from harness.plan.partitions import partition
+from harness.planning.partitions import partition
 from harness.simulator.provider import Job, Reply
 from harness.simulator.variations import Variation
 from harness.spec.contract import Field, Spec

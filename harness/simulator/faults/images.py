@@ -234,10 +234,7 @@ _SEEDS: Mapping[str, tuple[str, Callable[[int], int]]] = {
 _PROMPTS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "prompt-decorated": ("The answer's prompt has words that were not sent.", lambda text: f"{text}, best quality"),
     "prompt-cut": ("The answer's prompt ends after 500 characters.", lambda text: text[:500]),
-    "prompt-escaped": (
-        "The answer's prompt has entities for markup.",
-        lambda text: text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;"),
-    ),
+    "prompt-in-small-letters": ("The answer's prompt is in small letters.", str.lower),
     "prompt-normalised": (
         "The answer's prompt has composed characters and no others than ASCII survive whole.",
         lambda text: unicodedata.normalize("NFKC", text).encode("ascii", "replace").decode(),

@@ -24,7 +24,7 @@ from harness.spec.contract import Field, Flow, Spec
 
 OTHER_ID = "0b0e1e55-0000-4000-8000-00000000dead"
 NEVER = 10 * 365 * 86_400 * NS
-WITHOUT_OUTPUTS: tuple[State, ...] = ("queued", "running")
+UNFINISHED: tuple[State, ...] = ("queued", "running")
 
 
 def faults(spec: Spec) -> Iterator[Fault]:
@@ -91,13 +91,9 @@ def _lifecycle(spec: Spec, flow: Flow) -> Iterator[Fault]:
                 _early(early) if name == "status" else always(delivers=early), verdict=weighed(spec, outputs.source),
             )  # fmt: skip
     if flow.result:
-
-        def ready(step: StepName, _job: Job, truth: State) -> State:
-            return "completed" if step == "result" and truth in WITHOUT_OUTPUTS else truth
-
         yield planted(
-            spec, "early-result-delivered", "job_lifecycle", "The result of a job that is not complete is delivered.",
-            always(state=ready), verdict=weighed(spec, flow.result.operation.source), shown_by="probes",
+            spec, "early-result-delivered", "job_lifecycle", "A job that is not complete has a result, and later another.",
+            _previewing, verdict=weighed(spec, flow.result.operation.source), shown_by="probes",
         )  # fmt: skip
     if flow.status.shape.with_role("queue_position"):
         sentence = "The position of a waiting job rises from poll to poll."
@@ -108,6 +104,22 @@ def _lifecycle(spec: Spec, flow: Flow) -> Iterator[Fault]:
 def _early(delivers: Callable[..., bool]) -> Hooks:
     """Outputs beside a state that is certainly not the last: a job's first status answer says that it is running."""
     return lambda: {**_polled("running")(), "delivers": delivers}
+
+
+def _previewing() -> Mapping[str, Callable[..., Any]]:
+    early: set[str] = set()
+
+    def state(step: StepName, job: Job, truth: State) -> State:
+        early.discard(job.id)
+        if step != "result" or truth not in UNFINISHED:
+            return truth
+        early.add(job.id)
+        return "completed"
+
+    def pictures(job: Job, made: Pictures) -> Pictures:
+        return tuple(replace(p, key=f"{p.key} preview") for p in made) if job.id in early else made
+
+    return {"state": state, "pictures": pictures}
 
 
 def _falling_behind() -> Mapping[str, Callable[..., Any]]:
@@ -242,7 +254,7 @@ def _identity(spec: Spec, flow: Flow) -> Iterator[Fault]:
             yield planted(
                 spec, f"{dotted(field.path)}-of-another-job", "job_identity",
                 f"The submit's {dotted(field.path)} leads to another job.",
-                always(context=linked), verdict=weighed(spec, field.source, about=[at(field)]),
+                always(context=linked), verdict=weighed(spec, field.source),
             )  # fmt: skip
 
 
@@ -303,16 +315,16 @@ def _restless() -> Mapping[str, Callable[..., Any]]:
 # Server errors -----------------------------------------------------------------------------------------------------
 
 
-def _instead(applies: Callable[[Refusal | None], bool], most: int | None = None) -> Hooks:
-    """Answer submits 500: all that apply, or only so many of them."""
+def _instead(applies: Callable[[Refusal | None], bool], only: int | None = None) -> Hooks:
+    """Answer submits 500: all that apply, or only that one of them."""
 
     def hooks() -> Mapping[str, Callable[..., Any]]:
-        answered = [0]
+        asked = [0]
 
         def instead(endpoint: Endpoint, _body: Any, refusal: Refusal | None, healthy: Reply | None) -> Reply | None:
-            if not applies(refusal) or (most is not None and answered[0] >= most):
+            asked[0] += applies(refusal)
+            if not applies(refusal) or only not in (None, asked[0]):
                 return healthy
-            answered[0] += 1
             return endpoint.error("internal", "Something went wrong.")
 
         return {"instead": instead}
@@ -330,8 +342,8 @@ def _server_errors(spec: Spec, flow: Flow) -> Iterator[Fault]:
         spec, "500-on-invalid-bodies", check, "An invalid body is answered 500.",
         _instead(lambda refusal: refusal is not None), shown_by="rejects",
     )  # fmt: skip
-    states = "The first valid submit is answered 500, and no other."
-    yield planted(spec, "500-once", check, states, _instead(lambda r: r is None, 1), verdict="warn")
+    states = "The third valid submit is answered 500, and no other."
+    yield planted(spec, "500-once", check, states, _instead(lambda r: r is None, 3), verdict="warn")
     for name in ("status", "result"):
         if name in flow.steps():
             states = f"A job's first {name} is answered with a gateway's error page."

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from harness.model import Json
-from harness.plan.partitions import Label, partition
+from harness.planning.partitions import Label, partition
 from harness.simulator.faults.fault import Fault, Verdict, always, plain_body, planted
 from harness.simulator.provider import Endpoint, Reply
 from harness.simulator.verdicts import Flaw, Refusal, Verdicts

@@ -5,7 +5,7 @@ Rules
 * A plan depends on the spec, the tier, the seed and the assets, and on nothing else: not on concurrency, not on time.
 * Rejects come first, since they are free; accept cases follow in the order in which they add coverage.
 * A case's id says what it is: ``target/parameter/fault`` for a reject, ``target/accept/parameter=label-hash`` for an
-  accept case, whose hash is of the body, in whatever order its members stand.
+  accept case, whose hash is of its labels, in whatever order they stand.
 * Every case is priced; the parameter whose role is ``count`` multiplies.
 """
 
@@ -20,8 +20,8 @@ from decimal import Decimal
 
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Expect, Fact, Json, Plan
-from harness.plan.partitions import Label, partition
-from harness.plan.rejects import faults
+from harness.planning.partitions import Label, partition
+from harness.planning.rejects import faults
 from harness.spec import Flow, Parameter, Spec
 
 TIERS = ("one-way",)
@@ -95,7 +95,8 @@ def _accept(
     lead = next((name for name in widest if not row[name].absent), widest[0])
     body: dict[str, Json] = dict(fixed)
     body |= {name: label.value for name, label in row.items() if not label.absent}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
+    named = {name: label.name for name, label in row.items()}
+    digest = hashlib.sha256(json.dumps([named, fixed], sort_keys=True).encode()).hexdigest()[:8]
     images = spec.images_asked(body)
     contested = spec.contested(body)
     return Case(

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from harness.history import plan_from, plan_json
 from harness.model import Case, Plan
-from harness.plan import build
+from harness.planning import build
 from harness.spec import Spec
 from harness.strict import load_json
 from tests.calls import FAL, GATEWAY, MULTI, ROUTES, SINGLE, SPECS, WAVESPEED
@@ -168,7 +168,7 @@ def test_a_plan_does_not_depend_on_the_process() -> None:
     """Another interpreter with another hash seed makes the same bytes."""
     script = (
         "import sys; from decimal import Decimal; from hashlib import sha256; from json import dumps\n"
-        "from harness.plan import build; from harness.spec import find; from harness.history import plan_json\n"
+        "from harness.planning import build; from harness.spec import find; from harness.history import plan_json\n"
         "for s in find(()):\n"
         "    p = build(s, flow=s.default_flow, usd_per_image=Decimal('0.04'))\n"
         "    print(sha256(dumps(plan_json(p), ensure_ascii=False).encode()).hexdigest())"
@@ -189,7 +189,7 @@ def test_a_frozen_plan_is_read_back_whole(spec: Spec, flow: str) -> None:
 
 @EACH
 def test_ids_are_unique_readable_and_say_what_the_case_is(spec: Spec, flow: str) -> None:
-    """``target/parameter/fault``, or ``target/accept/parameter=label-hash`` with the hash of the body's members."""
+    """``target/parameter/fault``, or ``target/accept/parameter=label-hash`` with the hash of the labels."""
     plan = planned(spec, flow)
     ids = [case.id for case in plan.cases]
     assert len(ids) == len(set(ids))
@@ -201,7 +201,8 @@ def test_ids_are_unique_readable_and_say_what_the_case_is(spec: Spec, flow: str)
             rf"{re.escape(spec.target)}/accept/(\w+)=([\w:.-]+)-([0-9a-f]{{8}})", case.id
         ).groups()  # type: ignore[union-attr]
         assert case.labels[name] == label
-        ordered = json.dumps(case.body, sort_keys=True, separators=(",", ":"))
+        fixed = {**spec.constants, **spec.flows[flow].body}
+        ordered = json.dumps([dict(case.labels), fixed], sort_keys=True)
         assert hashlib.sha256(ordered.encode()).hexdigest()[:8] == digest
 
 

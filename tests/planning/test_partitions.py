@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness.plan import build
-from harness.plan.partitions import ABSENT, partition
+from harness.planning import build
+from harness.planning.partitions import ABSENT, partition
 from harness.spec import Spec
 from tests.calls import FAL, GATEWAY, MULTI, SINGLE, SPECS, WAVESPEED
 

@@ -92,8 +92,13 @@ def data_uri(kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
+def bounds_of(parameter: Parameter) -> Mapping[str, Any]:
+    """A parameter's schema, with the bounds that only another document states where its own states none."""
+    return {**parameter.detail.get("assumed", {}), **parameter.schema}
+
+
 def _by_schema(parameter: Parameter) -> Iterator[Label]:
-    schema = {**parameter.detail.get("assumed", {}), **parameter.schema}
+    schema = bounds_of(parameter)
     if "enum" in schema:
         yield from (Label(str(member), str(member), member) for member in schema["enum"])
     elif schema.get("type") == "boolean":
@@ -142,7 +147,7 @@ def _negatives(_: Parameter, __: Spec, ___: Sequence[str]) -> Iterator[Label]:
 
 
 def _counts(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
-    schema = {**parameter.detail.get("assumed", {}), **parameter.schema}
+    schema = bounds_of(parameter)
     low, high = schema.get("minimum", 1), schema.get("maximum", 1)
     if high - low > 7:
         yield from _numbers(schema)
