@@ -23,7 +23,6 @@ from harness.errors import UsageError
 from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
 from harness.model import Fact, Plan
-from harness.planning.partitions import assets_for
 from harness.secret import BoundKey, Secret, read_key
 from harness.spec import Flow, Price, Spec, load, shipped_targets
 from harness.urls import Origin, origin, show_origin
@@ -98,12 +97,8 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
     """A target's plan, narrowed to the cases asked for.
 
     Raises:
-        UsageError: a live run has no input images that the provider could fetch.
+        UsageError: the price has no rate in USD.
     """
-    if request.source == "live" and _wants_images(spec) and not assets_for(spec, settings.assets):
-        raise UsageError(
-            f'{spec.target} needs input images and its document shows none: add assets = ["https://…"] to harness.toml'
-        )
     whole = planning.build(
         spec,
         flow=flow,
@@ -121,10 +116,6 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         accepts = [case.id for case in cases if case.kind == "accept"][: request.max_cases]
         cases = [case for case in cases if case.kind != "accept" or case.id in accepts]
     return replace(whole, cases=tuple(cases))
-
-
-def _wants_images(spec: Spec) -> bool:
-    return any(p.required and p.role in ("image", "images") for p in spec.parameters)
 
 
 def base_url(spec: Spec, flow: Flow, request: Request, settings: Config, environment: Mapping[str, str]) -> str:

@@ -51,6 +51,7 @@ def test_every_documented_member_can_be_drawn(data):
     """No enum member is out of reach."""
     spec = SPECS["fal/flux-pro-kontext-multi"]
     ratio = spec.parameter("ratio")
+    assert ratio is not None
     assert data.draw(strategies.values(ratio, spec)) in ratio.schema["enum"]
 
 

@@ -8,7 +8,7 @@ Rules
   ``absent``.
 * A float's neighbour is one hundredth inside its boundary: near enough to fall on the boundary's side of any
   documented step, and exact in a decimal reading of the JSON text.
-* Input images are the document's own example URLs, the user's assets, or small fixture files as data URIs.
+* Input images are the user's assets, the documents' own example URLs, or small fixture files as data URIs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ from harness.spec import Parameter, Spec
 ABSENT = "absent"
 LARGEST_SEED = 2**31 - 1
 """The largest seed where the document names none: every provider seen takes signed 32-bit integers."""
-PLACEHOLDER_ASSETS = ("https://example.com/first.png", "https://example.com/second.png")
-"""Input images where neither the document nor the user names any; no live run is planned with them."""
+PUBLIC_ASSETS = (
+    "https://v3.fal.media/files/penguin/XoW0qavfF-ahg-jX4BMyL_image.webp",
+    "https://v3.fal.media/files/tiger/bml6YA7DWJXOigadvxk75_image.webp",
+)
+"""The public example images of one of the documents, for the targets whose own document shows none."""
 
 RATIOS = ("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")
 PROMPTS: Mapping[str, tuple[str, str]] = {
@@ -68,7 +71,7 @@ def partition(parameter: Parameter, spec: Spec, assets: Sequence[str] = ()) -> t
 
 
 def assets_for(spec: Spec, configured: Sequence[str]) -> tuple[str, ...]:
-    """The input images of a target: the configured ones, else the document's examples; empty when there are none."""
+    """The input images of a target: the configured ones, else its document's examples, else another document's."""
     if configured:
         return tuple(configured)
     found: list[Any] = []
@@ -79,9 +82,8 @@ def assets_for(spec: Spec, configured: Sequence[str]) -> tuple[str, ...]:
             examples.append(spec.input_schema.get("example", {}).get(parameter.name))
             for example in examples:
                 found += [example] if isinstance(example, str) else list(example or ())
-    return tuple(
-        dict.fromkeys(url for url in found if isinstance(url, str) and url.startswith(("http://", "https://")))
-    )
+    urls = dict.fromkeys(url for url in found if isinstance(url, str) and url.startswith(("http://", "https://")))
+    return tuple(urls) or PUBLIC_ASSETS
 
 
 @cache
@@ -188,7 +190,7 @@ def _ratios(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]
 
 
 def _one_image(parameter: Parameter, spec: Spec, configured: Sequence[str]) -> Iterator[Label]:
-    assets = assets_for(spec, configured) or PLACEHOLDER_ASSETS
+    assets = assets_for(spec, configured)
     takes = parameter.detail.get("takes", ["url"])
     if "url" in takes or "http_url" in takes:
         yield Label("https-url", "url", assets[0])
@@ -200,7 +202,7 @@ def _one_image(parameter: Parameter, spec: Spec, configured: Sequence[str]) -> I
 
 
 def _many_images(parameter: Parameter, spec: Spec, configured: Sequence[str]) -> Iterator[Label]:
-    assets = assets_for(spec, configured) or PLACEHOLDER_ASSETS
+    assets = assets_for(spec, configured)
 
     def urls(number: int) -> list[str]:
         return [assets[index % len(assets)] for index in range(number)]

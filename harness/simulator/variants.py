@@ -23,7 +23,7 @@ from harness.model import Json, State
 from harness.model import Step as StepName
 from harness.simulator.answers import Link
 from harness.simulator.edits import REMOVED, edited, everywhere, patched, rewritten
-from harness.simulator.faults.answers import dotted, still, violated
+from harness.simulator.faults.answers import dotted, final_step, still, violated
 from harness.simulator.faults.fault import Hooks, always, plain_body
 from harness.simulator.images import Picture
 from harness.simulator.provider import Endpoint, Job, Order, Reply
@@ -187,7 +187,7 @@ def _strictly(doubt: Ambiguity, body: Any, healthy: Refusal | None) -> Refusal |
 def _contested_answers(spec: Spec, flow: Flow) -> Iterator[Variant]:
     """Fields that the documents both require and leave out, left out; two encodings at once; a prefix or none."""
     shape, step = flow.final.shape, flow.final.operation
-    healthy = still(spec).specimen(flow, _final(flow), plain_body(spec))
+    healthy = still(spec).specimen(flow, final_step(flow), plain_body(spec))
     spare = [f.path for f in shape.fields if not _essential(f.role) and _kept(healthy, f.path) and f.path]
     open_paths = [
         p for p in spare if violated(spec, shape, edited(healthy, p, lambda _: REMOVED), step.source) == "warn"
@@ -195,7 +195,7 @@ def _contested_answers(spec: Spec, flow: Flow) -> Iterator[Variant]:
     if open_paths and violated(spec, shape, _without(healthy, open_paths), step.source) == "warn":
         names = ", ".join(dotted(path) for path in open_paths)
         states = f"Fields that the documents disagree about are left out: {names}."
-        hooks = _of_step(_final(flow), partial(_without, paths=open_paths))
+        hooks = _of_step(final_step(flow), partial(_without, paths=open_paths))
         yield _variant(spec, "leaves-out-disputed", states, hooks, tolerated=True)
     if shape.with_role("output_url") and shape.with_role("output_base64"):
         yield _variant(
@@ -225,10 +225,6 @@ def _both(_name: StepName, job: Job, known: Context) -> Context:
 
 def _essential(role: str) -> bool:
     return role in ESSENTIAL or role in TOGETHER
-
-
-def _final(flow: Flow) -> StepName:
-    return "result" if flow.result else "status" if flow.status else "submit"
 
 
 def _kept(value: Json, path: tuple[str, ...]) -> bool:

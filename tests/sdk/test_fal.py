@@ -141,7 +141,6 @@ def test_status_in_progress(fal):
     assert tap.last.status == 202
 
 
-@pytest.mark.xfail(reason="the spec's logs are null, also where they were asked for", raises=TypeError)
 def test_logs_are_a_list(fal):
     """The document's own example goes through a running job's logs: with logs asked for they are a list."""
     client, _ = fal(RUNS)

@@ -93,9 +93,6 @@ def test_subscribe(subscribe):
     assert [image.format for image in pictures(image["url"] for image in data["images"])] == ["JPEG"] * 2
 
 
-@pytest.mark.xfail(
-    reason="the simulator does not send x-fal-request-id, from which the client takes the id", raises=AssertionError
-)
 def test_request_id(subscribe):
     """The id that comes with a result is the one that the job was submitted under."""
     reported, _ = subscribe(BODY)

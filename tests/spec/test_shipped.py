@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -30,7 +31,7 @@ NO = object()
 """No default, since null could be one."""
 
 # Parameter -> type, range or values, default, required, as the tables of the documents have them.
-EXPECTED = {
+EXPECTED: dict[str, dict[str, Any]] = {
     "umodelverse/flux-kontext-pro": {
         "prompt": ("string", None, NO, False),  # "Conditional Required"
         "model": ("string", ["black-forest-labs/flux-kontext-pro"], NO, True),
@@ -159,7 +160,7 @@ def said(schema, *, required):
     kind = schema["type"]
     if kind == "array":
         kind = f"array of {schema['items']['type']}"
-    within = None
+    within: object = None
     if "minimum" in schema or "maximum" in schema:
         within = (schema["minimum"], schema["maximum"])
     if "enum" in schema or "const" in schema:
@@ -194,7 +195,7 @@ def test_schemathesis_loads(path):
     spec = load(path)
     document = load_yaml(path.read_bytes()).value
     document.setdefault("servers", [{"url": "https://gateway.example"}])
-    seen = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]
+    seen: list[Any] = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]  # type: ignore[union-attr]
     assert {f"{operation.method} {operation.path}" for operation in spec.operations.values()} == {
         operation.label for operation in seen
     }
@@ -209,7 +210,7 @@ def test_the_lint_is_silent(path):
 @pytest.mark.parametrize("target", EXPECTED)
 def test_parameters_are_those_of_the_document(target):
     """Name, type, range or values, default and required of every documented parameter, and no other parameter."""
-    schema = spec_of(target).input_schema
+    schema: Any = spec_of(target).input_schema
     properties = {name: node for name, node in schema["properties"].items() if isinstance(node, dict)}
     assert EXPECTED[target] == {
         name: said(node, required=name in schema["required"]) for name, node in properties.items()
@@ -221,7 +222,7 @@ def test_parameters_have_roles():
     assert {(target, name, ROLES[name]) for target, table in EXPECTED.items() for name in table} == {
         (spec.target, name, node["x-harness"]["role"])
         for spec in find(())
-        for name, node in spec.input_schema["properties"].items()
+        for name, node in dict(spec.input_schema["properties"]).items()
         if isinstance(node, dict)
     }
 

@@ -64,7 +64,8 @@ def _answered(flow: Flow) -> list[StepName]:
     return [name for name in flow.steps() if name != "cancel"]
 
 
-def _final(flow: Flow) -> StepName:
+def final_step(flow: Flow) -> StepName:
+    """The step whose answer holds the outputs."""
     return "result" if flow.result else "status" if flow.status else "submit"
 
 
@@ -196,12 +197,12 @@ _TYPES = {"html": "text/html", "text": "text/plain", "binary": "application/octe
 
 def _last(flow: Flow, rewrite: Rewrite) -> Hooks:
     """Rewrite the final answer, or where that is a status, a job's first one."""
-    name = _final(flow)
+    name = final_step(flow)
     return of_first_answers(name, rewrite) if name == "status" else of_answers(name, rewrite)
 
 
 def _bodies(spec: Spec, flow: Flow) -> Iterator[Fault]:
-    name = _final(flow)
+    name = final_step(flow)
     for fault, (states, change) in _BODIES.items():
 
         def rewrite(reply: Reply, change: Any = change) -> Reply:

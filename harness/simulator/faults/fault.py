@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 
 from harness.model import Fact, Json
 from harness.model import Step as StepName
-from harness.planning.partitions import partition
+from harness.planning.partitions import Label, partition
 from harness.simulator.provider import Job, Reply
 from harness.simulator.variations import Variation
-from harness.spec.contract import Field, Spec
+from harness.spec.contract import Field, Parameter, Spec
 
 Verdict: TypeAlias = Literal["fail", "warn"]
 
@@ -80,12 +80,21 @@ def at(field: Field) -> str:
     return str(field.schema["x-at"])
 
 
+IMAGES = ("https://images.example/first.png", "https://images.example/second.png")
+"""Input images of sample bodies; faults recognise values by their kind, so that any others do as well."""
+
+
+def labels_of(parameter: Parameter, spec: Spec) -> tuple[Label, ...]:
+    """A parameter's labels, whichever images a plan would send."""
+    return partition(parameter, spec, IMAGES)
+
+
 def plain_body(spec: Spec) -> dict[str, Json]:
     """The plainest valid body: constants, and each parameter that must be sent at its first value."""
     body: dict[str, Json] = dict(spec.constants)
     for parameter in spec.parameters:
         if parameter.name not in body:
-            labels = partition(parameter, spec)
+            labels = labels_of(parameter, spec)
             if labels and not any(label.absent for label in labels):
                 body[parameter.name] = labels[0].value
     return body

@@ -19,7 +19,7 @@ from harness.simulator.faults.fault import Fault, Hooks, Verdict, always, at, of
 from harness.simulator.faults.images import Context, Pictures, said
 from harness.simulator.provider import Endpoint, Job, Order, Reply, success
 from harness.simulator.variations import Body
-from harness.simulator.verdicts import Flaw, Refusal
+from harness.simulator.verdicts import Flaw, Refusal, Verdicts
 from harness.spec.contract import Field, Flow, Spec
 
 OTHER_ID = "0b0e1e55-0000-4000-8000-00000000dead"
@@ -440,11 +440,12 @@ def _repetition(spec: Spec) -> Iterator[Fault]:
             f"The default of {parameter.name} gives another image when it is written out.",
             always(order=explicit), parameter.name, shown_by="repeats",
         )  # fmt: skip
-    yield planted(
-        spec, "unknown-fields-sometimes", "unknown_field", "Every second body with an undocumented field is refused.",
-        lambda: {"refusal": _fickle({parameter.name for parameter in spec.parameters})},
-        verdict="warn", shown_by="repeats",
-    )  # fmt: skip
+    if Verdicts(spec).refusal({**plain_body(spec), "undocumented": 1}) is None:
+        yield planted(
+            spec, "unknown-fields-sometimes", "unknown_field", "Every second body with an undocumented field is refused.",
+            lambda: {"refusal": _fickle({parameter.name for parameter in spec.parameters})},
+            verdict="warn", shown_by="repeats",
+        )  # fmt: skip
 
 
 _NO_CONTENT = frozenset({"seed", "images", "image", "synchronous"})

@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from harness.model import Json
-from harness.planning.partitions import Label, partition
-from harness.simulator.faults.fault import Fault, Verdict, always, plain_body, planted
+from harness.planning.partitions import Label
+from harness.simulator.faults.fault import Fault, Verdict, always, labels_of, plain_body, planted
 from harness.simulator.provider import Endpoint, Reply
 from harness.simulator.verdicts import Flaw, Refusal, Verdicts
 from harness.spec.contract import Parameter, Schema, Spec
@@ -162,7 +162,7 @@ def _refusing(condition: Condition) -> Callable[[Any, Refusal | None], Refusal |
 
 
 def _refused(spec: Spec, parameter: Parameter) -> Iterator[Fault]:
-    domain = partition(parameter, spec)
+    domain = labels_of(parameter, spec)
     for label in domain:
         condition = {parameter.name: _matches(label, parameter, domain)}
         shown = "left out" if label.absent else f"at {label.name}"
@@ -180,7 +180,7 @@ def _refused(spec: Spec, parameter: Parameter) -> Iterator[Fault]:
 def _combined(spec: Spec, together: Sequence[Parameter], shown_by: Any) -> Fault:
     body, chosen = plain_body(spec), []
     for parameter in together:
-        domain = partition(parameter, spec)
+        domain = labels_of(parameter, spec)
         label = _undisputed(spec, parameter, domain)
         body = _with(body, parameter.name, label)
         chosen.append((parameter, label, _class(label.kind, parameter, domain)))
@@ -206,7 +206,7 @@ def _undisputed(spec: Spec, parameter: Parameter, domain: Sequence[Label]) -> La
 
 
 def _crashed(spec: Spec, parameter: Parameter) -> Iterator[Fault]:
-    domain = partition(parameter, spec)
+    domain = labels_of(parameter, spec)
     label = domain[-1]
     condition = {parameter.name: _matches(label, parameter, domain)}
 
