@@ -320,14 +320,17 @@ def simulate(
     from harness.simulator.settings import Settings
     from harness.spec import find
 
-    if faults or list_faults:
-        raise _not_built("--fault", "the simulator is healthy for now")
+    if list_faults:
+        from harness.simulator import list_faults as listed
+
+        click.echo("\n".join(listed(find(targets))))
+        return
     chosen = {name: value for name, value in times.items() if value is not None}
 
     def announce(urls: Any) -> None:
         click.echo("\n".join(f"{name}={url}" for name, url in urls.items()))
 
-    serve(find(targets), replace(Settings(), **chosen), host, port, announce)
+    serve(find(targets), replace(Settings(), **chosen), host, port, announce, faults=faults)
 
 
 @cli.command()

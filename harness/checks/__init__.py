@@ -125,7 +125,7 @@ def _with_stalled(route: Route, judged: Sequence[Judged]) -> tuple[Judged, ...]:
     """Turn ``job_completes`` into a failure when jobs are accepted and none is ever done."""
     accepts = [one for one in judged if one.case.kind == "accept"]
     late = [one for one in accepts if one.call and Evidence(route, one.case, one.call).past_deadline]
-    if len(late) < STALLED_JOBS or any(one.call and one.call.outcome is Outcome.COMPLETED for one in judged):
+    if len(late) < STALLED_JOBS or any(one.call and one.call.outcome is Outcome.COMPLETED for one in accepts):
         return tuple(judged)
     return tuple(_stalled(one, len(late)) if one in late else one for one in judged)
 
