@@ -99,5 +99,12 @@ def _minimal(refused: Mapping[str, Json], accepted: Mapping[str, Json], culprits
 
 
 def _nearest(refused: Case, accepted: Sequence[Case]) -> Case | None:
-    """The accepted case that differs in the fewest parameters; of equals the cheaper one."""
-    return min(accepted, key=lambda c: (len(_differing(refused.body, c.body)), c.images, c.id), default=None)
+    """The accepted case to revert to: one that no ambiguity touches, with the fewest differences, the cheaper of equals.
+
+    What is found against such a case is about the culprits alone, and not about a value that the document leaves open.
+    """
+
+    def distance(case: Case) -> tuple[bool, int, int, str]:
+        return case.expect != "accept", len(_differing(refused.body, case.body)), case.images, case.id
+
+    return min(accepted, key=distance, default=None)

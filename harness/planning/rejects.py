@@ -44,6 +44,7 @@ def faults(parameter: Parameter) -> Iterator[FaultyValue]:
     kind = schema.get("type")
     if isinstance(kind, str):
         yield FaultyValue("wrong-type", f"{name} is not of type {kind}", _WRONG_TYPES[kind])
+        yield FaultyValue("null", f"{name} is null", None)
     if "minimum" in schema:
         low = schema["minimum"]
         yield FaultyValue("below-minimum", f"{name} is below {low}", _outside(low, -1, kind))
@@ -56,6 +57,9 @@ def faults(parameter: Parameter) -> Iterator[FaultyValue]:
             yield FaultyValue("far-above-maximum", f"{name} is far above {high}", high + 1000)
     if "enum" in schema:
         yield FaultyValue("unknown-member", f"{name} is not one of the documented values", "no-such-value")
+        word = next((m for m in schema["enum"] if isinstance(m, str) and m.upper() != m), None)
+        if word is not None and word.upper() not in schema["enum"]:
+            yield FaultyValue("wrong-case", f"{name} is a documented value in capitals", word.upper())
     if kind == "array" and isinstance(schema.get("items"), dict) and schema["items"].get("type") == "string":
         yield FaultyValue("bad-item", f"an item of {name} is not a string", [12345])
 
