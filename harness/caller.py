@@ -35,7 +35,8 @@ def opened(spec: Spec, request: Request, settings: Config, environment: Mapping[
         limit = request.max_cost if request.max_cost is not None else settings.max_cost
         if limit is None and request.source != "simulate":
             limit = DEFAULT_MAX_COST
-        yield Provider(target, resolved, settings, Ledger(limit), tls)
+        direct = settings if request.source != "simulate" else replace(settings, proxy=None)
+        yield Provider(target, resolved, direct, Ledger(limit), tls)
 
 
 @dataclass

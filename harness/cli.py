@@ -10,9 +10,12 @@ Rules
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,18 +28,40 @@ if TYPE_CHECKING:
     from harness.config import Config
     from harness.engine import Progress
     from harness.ledger import Ledger
+    from harness.report.results import RunResult
     from harness.run import Finished
     from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
 
 
+class Seconds(click.FloatRange):
+    """A positive, finite number of seconds."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=1e9)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; ``nan`` passes every comparison and is refused here."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
 def main() -> NoReturn:
     """Run the command line; the process ends with the documented exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: _leave("terminated", 143))
     try:
         status = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _leave("interrupted", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         _leave(f"{error.format_message()}{where}", 2)
@@ -44,12 +69,15 @@ def main() -> NoReturn:
         _leave(error.format_message(), 2)
     except HarnessError as error:
         _leave(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
     except BrokenPipeError:
         # Whoever read us has gone; a second failure while closing would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(f"cannot write the output: {error.strerror or error}", 4)
+    except Exception as error:  # noqa: BLE001 - a defect of ours: one line, and never a status that blames a provider
+        _leave(f"internal error, please report it: {type(error).__name__}: {error}", 4)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -125,14 +153,10 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that check and bench share."""
     options = (
         click.argument("targets", nargs=-1),
-        click.option(
-            "--replay", "source", flag_value="replay", help="Committed cassettes; no network, no key (the default)."
-        ),
-        click.option("--simulate", "source", flag_value="simulate", help="The built-in simulator on loopback; no key."),
-        click.option(
-            "--live", "source", flag_value="live", help="The provider itself; the key comes from the environment."
-        ),
-        click.option("--record", "source", flag_value="record", help="Like --live, and write the cassette."),
+        click.option("--replay", is_flag=True, help="Committed cassettes; no network, no key (the default)."),
+        click.option("--simulate", is_flag=True, help="The built-in simulator on loopback; no key."),
+        click.option("--live", is_flag=True, help="The provider itself; the key comes from the environment."),
+        click.option("--record", is_flag=True, help="Like --live, and write the cassette."),
         click.option("--flow", help="One of the target's flows."),
         click.option(
             "--base-url",
@@ -155,7 +179,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--deadline",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Seconds(),
             default=300.0,
             show_default=True,
             metavar="S",
@@ -163,7 +187,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--poll-interval",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Seconds(),
             metavar="S",
             help="A fixed step instead of the adaptive one.",
         ),
@@ -188,17 +212,30 @@ def check(**options: Any) -> int:
     from harness.spec import find
 
     finished = _check(find(options["targets"]), request, _config(), options)
-    if options["as_json"]:
-        from harness.report.document import dump
-
-        click.echo(dump(finished.result.document), nl=False)
-    elif not options["quiet"]:
-        _summary(finished)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
+    if not (finished.directory / "report.html").exists():
+        click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
+    with _reader_may_leave():
+        if options["as_json"]:
+            from harness.report.document import dump
+
+            click.echo(dump(finished.result.document), nl=False)
+        elif not options["quiet"] and finished.exit_status < 128:
+            _summary(finished.result, finished.directory)
     return finished.exit_status
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Let a pipe be closed by its reader: what the run found out stays its exit status."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check(specs: Any, request: Request, settings: Config, options: dict[str, Any]) -> Finished:
@@ -215,12 +252,14 @@ def _check(specs: Any, request: Request, settings: Config, options: dict[str, An
         return run_check(specs, request, settings, dict(os.environ), moved)
 
 
-def _summary(finished: Finished) -> None:
+def _summary(result: RunResult, directory: Path) -> None:
     from rich.console import Console
 
     from harness.report.terminal import summary
 
-    summary(finished.result, Console(), finished.directory / "report.html")
+    for note in result.notes:
+        click.echo(f"{directory}: {note}", err=True)
+    summary(result, Console(), directory / "report.html")
 
 
 def request_of(options: dict[str, Any]) -> Request:
@@ -230,7 +269,10 @@ def request_of(options: dict[str, Any]) -> Request:
     from harness.config import base_urls
     from harness.targets import Request
 
-    source = options["source"]
+    chosen = [name for name in SOURCES if options[name]]
+    if len(chosen) > 1:
+        raise UsageError(f"--{' and --'.join(chosen)} exclude each other: name one source")
+    source = chosen[0] if chosen else "replay"
     if source == "record":
         raise _not_built("--record", "use --live, which keeps the whole history")
     if source not in ("simulate", "live"):
@@ -247,7 +289,7 @@ def request_of(options: dict[str, Any]) -> Request:
     if cost is not None and (not cost.is_finite() or cost < 0):
         raise UsageError(f"--max-cost {options['max_cost']!r} is not an amount in USD")
     return Request(
-        source=source,
+        source=source,  # type: ignore[arg-type] # the two that are left
         flow=options["flow"],
         base_urls=base_urls(options["base_urls"]),
         rejects=not options["no_rejects"],
@@ -312,7 +354,7 @@ def bench() -> None:
 @click.option("--list-faults", is_flag=True, help="List the faults that can be planted.")
 def simulate(
     targets: tuple[str, ...], host: str, port: int, faults: tuple[str, ...], *, list_faults: bool, **times: Any
-) -> None:
+) -> int:
     """Serve simulated providers over HTTP, to develop against without a key."""
     from dataclasses import replace
 
@@ -324,13 +366,14 @@ def simulate(
         from harness.simulator import list_faults as listed
 
         click.echo("\n".join(listed(find(targets))))
-        return
+        return 0
     chosen = {name: value for name, value in times.items() if value is not None}
 
     def announce(urls: Any) -> None:
         click.echo("\n".join(f"{name}={url}" for name, url in urls.items()))
 
-    serve(find(targets), replace(Settings(), **chosen), host, port, announce, faults=faults)
+    ended_by = serve(find(targets), replace(Settings(), **chosen), host, port, announce, faults=faults)
+    return 128 + ended_by if ended_by else 0
 
 
 @cli.command()
@@ -339,7 +382,8 @@ def report(run: Path) -> int:
     """Build the reports of a run directory again from its history."""
     from harness.run import write_reports
 
-    write_reports(run)
+    for note in write_reports(run).notes:
+        click.echo(f"{run}: {note}", err=True)
     click.echo(str(run / "report.html"))
     return 0
 
@@ -348,13 +392,11 @@ def report(run: Path) -> int:
 @click.argument("run", type=click.Path(path_type=Path))
 def recheck(run: Path) -> int:
     """Judge a run directory's history by today's specs and checks; send nothing."""
-    from rich.console import Console
-
-    from harness.report.terminal import summary
     from harness.run import exit_status, write_reports
 
     result = write_reports(run, with_todays_specs=True)
-    summary(result, Console(), run / "report.html")
+    with _reader_may_leave():
+        _summary(result, run)
     return exit_status(result)
 
 

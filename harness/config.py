@@ -15,7 +15,9 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.metrics.cost import RATES, Rate
-from harness.urls import NO_ORIGIN, origin
+from harness.urls import NO_ORIGIN, fault_of, origin
+
+SLOWEST, FASTEST = 0.001, 1000.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def load(directory: Path) -> Config:
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path}: not TOML: {error}") from None
         if name == "pyproject.toml" or "tool" in value:  # the same text may stand in either file
-            value = value.get("tool", {}).get("harness", {})
+            for name_of_table in ("tool", "harness"):
+                value = value.get(name_of_table, {}) if isinstance(value, dict) else {}
         if value:
             return _Reader(path).config(value)
     return Config()
@@ -90,7 +93,7 @@ class _Reader:
             path=self.path,
             max_cost=self.decimal(found["max_cost"], "max_cost") if "max_cost" in found else None,
             assets=self.urls(found.get("assets", []), "assets"),
-            proxy=self.text(found["proxy"], "proxy") if "proxy" in found else None,
+            proxy=self.base(found["proxy"], "proxy") if "proxy" in found else None,
             ca_bundle=self.text(found["ca_bundle"], "ca_bundle") if "ca_bundle" in found else None,
             rates=rates,
             providers={
@@ -105,21 +108,23 @@ class _Reader:
         credential = price = None
         if "credential" in found:
             pair = self.table(found["credential"], f"{where}.credential", ("scheme", "env"))
-            scheme = self.text(pair.get("scheme", ""), f"{where}.credential.scheme")
-            credential = (scheme, self.text(pair.get("env"), f"{where}.credential.env"))
+            credential = (
+                self.word(pair.get("scheme", ""), f"{where}.credential.scheme", r"[A-Za-z0-9-]*"),
+                self.word(pair.get("env"), f"{where}.credential.env", r"[A-Za-z_][A-Za-z0-9_]*"),
+            )
         if "price" in found:
             each = self.table(found["price"], f"{where}.price", ("amount", "currency", "source", "date"))
             texts = [self.text(each.get(name), f"{where}.price.{name}") for name in ("currency", "source", "date")]
             price = (self.decimal(each.get("amount"), f"{where}.price.amount"), *texts)
         return Provider(
-            base_url=self.urls([found["base_url"]], f"{where}.base_url")[0] if "base_url" in found else None,
-            origins=self.urls(found.get("origins", []), f"{where}.origins"),
+            base_url=self.base(found["base_url"], f"{where}.base_url") if "base_url" in found else None,
+            origins=tuple(self.base(url, f"{where}.origins") for url in self.urls(found.get("origins", []), where)),
             credential=credential,
             price=price,  # type: ignore[arg-type]
             max_concurrency=self.count(found["max_concurrency"], f"{where}.max_concurrency")
             if "max_concurrency" in found
             else None,
-            rate=float(self.decimal(found["rate"], f"{where}.rate")) if "rate" in found else None,
+            rate=self.rate(found["rate"], f"{where}.rate") if "rate" in found else None,
             risky_rejects=self.boolean(found.get("risky_rejects", False), f"{where}.risky_rejects"),
         )
 
@@ -136,6 +141,23 @@ class _Reader:
         if not isinstance(value, str):
             raise self.wrong(where, "a text", value)
         return value
+
+    def word(self, value: Any, where: str, pattern: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise self.wrong(where, "one word of letters, digits and the like", value)
+        return value
+
+    def base(self, value: Any, where: str) -> str:
+        fault = fault_of(value) if isinstance(value, str) else "it is no text"
+        if fault:
+            raise UsageError(f"{self.path}: {where} has to be http(s) URLs: {fault}")
+        return str(value)
+
+    def rate(self, value: Any, where: str) -> float:
+        per_second = float(self.decimal(value, where))
+        if not SLOWEST <= per_second <= FASTEST:
+            raise self.wrong(where, f"submits per second, from {SLOWEST} to {FASTEST:g}", value)
+        return per_second
 
     def boolean(self, value: Any, where: str) -> bool:
         if not isinstance(value, bool):
@@ -179,10 +201,19 @@ def base_urls(options: tuple[str, ...]) -> Mapping[tuple[str, str | None], str]:
     found: dict[tuple[str, str | None], str] = {}
     for option in options:
         match = re.fullmatch(r"([a-z0-9-]+)(?::([a-z0-9-]+))?=(\S+)", option)
-        if match is None or origin(match[3]) == NO_ORIGIN:
-            raise UsageError(f"--base-url {option[:80]!r} is not of the form PROVIDER[:FLOW]=URL with an http(s) URL")
+        if match is None:
+            raise UsageError(f"--base-url {_shown(option)!r} is not of the form PROVIDER[:FLOW]=URL")
+        if fault := fault_of(match[3]):
+            raise UsageError(
+                f"--base-url {match[1]} is not of the form PROVIDER[:FLOW]=URL with an http(s) URL: {fault}"
+            )
         found[match[1], match[2]] = match[3].rstrip("/")
     return found
+
+
+def _shown(option: str) -> str:
+    """An option in a message: whatever stands before an ``@`` may be a password."""
+    return option.rpartition("@")[2][:80]
 
 
 def environment_base_url(provider: str, environment: Mapping[str, str]) -> str | None:
@@ -195,6 +226,6 @@ def environment_base_url(provider: str, environment: Mapping[str, str]) -> str |
     url = environment.get(variable, "").strip().rstrip("/")
     if not url:
         return None
-    if origin(url) == NO_ORIGIN:
-        raise UsageError(f"{variable} is not an http(s) URL: {url[:80]!r}")
+    if fault := fault_of(url):
+        raise UsageError(f"{variable} is not an http(s) URL: {fault}")
     return url

@@ -28,7 +28,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import InputError, OutputError
+from harness.errors import InputError, OutputError, UsageError
 from harness.flow import encode
 from harness.model import Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response
 from harness.strict import StrictError, load_json
@@ -87,7 +87,8 @@ class FileJournal:
         """Open a new run directory, mode 0700.
 
         Raises:
-            OutputError: the directory cannot be made or written, or holds a run already.
+            UsageError: another run is writing there.
+            OutputError: the directory cannot be made or written.
         """
         self.directory = directory
         try:
@@ -96,7 +97,7 @@ class FileJournal:
             (directory / "blobs").mkdir(exist_ok=True, mode=0o700)
             self._file = _locked(directory / FILE)
         except BlockingIOError:
-            raise OutputError(f"{directory} is being written by another run: name another --out") from None
+            raise UsageError(f"{directory} is being written by another run: name another --out") from None
         except OSError as error:
             raise OutputError(f"cannot write the run directory {directory}: {error.strerror}") from None
         self._encoder = _Encoder(redactor, self._store)
@@ -395,15 +396,24 @@ def read(directory: Path) -> History:
             raise InputError(f"{path}:{number}: {error.message}; the history is damaged before its end") from None
 
     def blob(digest: str) -> bytes:
-        try:
-            return (directory / "blobs" / Path(digest).name).read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {directory / 'blobs' / digest}: {error.strerror}") from None
+        return _blob(directory / "blobs" / Path(digest).name)
 
     try:
         return _assemble(rows, blob, torn=torn)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a history of format {FORMAT}: {type(error).__name__} at {error}") from None
+
+
+def _blob(path: Path) -> bytes:
+    """A stored body; what is not the body that was stored would be blamed on the provider."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123 - the flags
+            body = file.read()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; the run directory is damaged") from None
+    if hashlib.sha256(body).hexdigest() != path.name:
+        raise InputError(f"{path} is not what was stored under this name; the run directory is damaged")
+    return body
 
 
 def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:

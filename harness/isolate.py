@@ -1,7 +1,7 @@
 """Which parameters make a provider refuse a request that its document allows?
 
-A refused row differs from an accepted one in many parameters. Reverting one at a time to the accepted row's value, and
-keeping what does not matter reverted, leaves exactly the parameters that are refused together, with one request for
+A refused row differs from the plainest accepted one in many parameters. Reverting one at a time to the accepted value,
+and keeping what does not matter reverted, leaves exactly the parameters that are refused together, with one request for
 each that differs: at most ``MAX_REQUESTS``. (Shrinking, as a property tester does it, needs five times as many.) Other
 refused rows that hold the same values are explained by the same culprits, and cost nothing.
 
@@ -40,28 +40,28 @@ def isolations(spec: Spec, cases: Sequence[Case], outcomes: Mapping[str, Outcome
     refused = [case for case in rows if outcomes.get(case.id) is Outcome.REJECTED]
     accepted = [case for case in rows if outcomes.get(case.id) is Outcome.COMPLETED]
     found: dict[str, Culprits] = {}
+    plain = _plainest(accepted)
+    if plain is None:
+        return found
     for case in refused:
-        near = _nearest(case, accepted)
-        if near is None:
-            break
         known = next((one for one in found.values() if _holds(case, one)), None)
-        names = known.names if known else (yield from _isolate(spec, case, near))
+        names = known.names if known else (yield from _isolate(spec, case, plain))
         if names:
-            found[case.id] = Culprits(names, _minimal(case.body, near.body, names))
+            found[case.id] = Culprits(names, _minimal(case.body, plain.body, names))
     return found
 
 
-def _isolate(spec: Spec, case: Case, near: Case) -> Generator[Case, Outcome | None, tuple[str, ...] | None]:
+def _isolate(spec: Spec, case: Case, plain: Case) -> Generator[Case, Outcome | None, tuple[str, ...] | None]:
     """The parameters of one refused case that are refused together; None when an answer says nothing."""
     count = spec.parameter("count")
-    differing = sorted(_differing(case.body, near.body), key=lambda name: count is None or name != count.name)
+    differing = sorted(_differing(case.body, plain.body), key=lambda name: count is None or name != count.name)
     if len(differing) > MAX_REQUESTS:
         return None
     body, culprits = dict(case.body), list(differing)
     for name in differing:
         if culprits == [name]:
             break  # what is left alone is the culprit: the accepted row is known to pass without it
-        without = _reverted(body, near.body, name)
+        without = _reverted(body, plain.body, name)
         outcome = yield _changed(spec, case, without)
         if outcome is Outcome.REJECTED:
             body = without
@@ -98,13 +98,10 @@ def _minimal(refused: Mapping[str, Json], accepted: Mapping[str, Json], culprits
     return {**body, **{name: refused[name] for name in culprits if name in refused}}
 
 
-def _nearest(refused: Case, accepted: Sequence[Case]) -> Case | None:
-    """The accepted case to revert to: one that no ambiguity touches, with the fewest differences, the cheaper of equals.
+def _plainest(accepted: Sequence[Case]) -> Case | None:
+    """The accepted case to revert to: one that no ambiguity touches, that says the least, the cheaper of equals.
 
-    What is found against such a case is about the culprits alone, and not about a value that the document leaves open.
+    What is found against it is about the culprits alone: it holds neither a value that the document leaves open nor
+    one that is refused together with another.
     """
-
-    def distance(case: Case) -> tuple[bool, int, int, str]:
-        return case.expect != "accept", len(_differing(refused.body, case.body)), case.images, case.id
-
-    return min(accepted, key=distance, default=None)
+    return min(accepted, key=lambda case: (case.expect != "accept", len(case.body), case.images, case.id), default=None)

@@ -42,7 +42,8 @@ from harness.transport.redact import Redactor
 from harness.transport.wire import Wire
 from harness.urls import Origin, origin
 
-SIGINT_SECONDS, SIGTERM_SECONDS = 5.0, 1.5
+SIGINT_SECONDS, SIGTERM_SECONDS = 5.0, 0.5
+TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,36 @@ def check(
         journal = FileJournal(directory, Redactor(key.secret for key in keys))
         try:
             with tls_of(settings) as tls:
-                session = _Session(run_id, targets, resolved, settings, ledger, journal, tls, on_progress)
+                # The simulator is on loopback, where no proxy leads.
+                direct = settings if request.source != "simulate" else replace(settings, proxy=None)
+                session = _Session(run_id, targets, resolved, direct, ledger, journal, tls, on_progress)
                 ended, unfinished, code = asyncio.run(session.run())
         finally:
             journal.close()
-    result = write_reports(directory)
+    with _told_to_stop() as told:
+        # A report takes a moment to draw: SIGTERM promises to be gone within two.
+        result = write_reports(directory, page=code != TERMINATED)
+    code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result))
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """Hold back SIGINT and SIGTERM while something is finished; the exit status that the first one asks for, or 0."""
+    told = [0]
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+
+    def remember(number: int, _: object) -> None:
+        told[0] = told[0] or 128 + number
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -171,6 +196,8 @@ def simulated(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
     if request.source != "simulate":
         yield request
         return
+    if request.base_urls:
+        raise UsageError("--simulate starts a simulator of its own: leave --base-url out, or use --live with it")
     from harness.simulator.server import spawned
     from harness.simulator.settings import Settings
 
@@ -194,7 +221,7 @@ def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
         return
     try:
         yield ssl.create_default_context(cafile=settings.ca_bundle)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{settings.path}: ca_bundle {settings.ca_bundle} cannot be read: {error}") from None
 
 
@@ -255,13 +282,15 @@ class _Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         for number, seconds in ((signal.SIGINT, SIGINT_SECONDS), (signal.SIGTERM, SIGTERM_SECONDS)):
             loop.add_signal_handler(number, self._stop, number, seconds)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
     def _stop(self, number: signal.Signals, seconds: float) -> None:
         if self.status:
@@ -292,17 +321,20 @@ def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:
     return frozenset(map(origin, named)).union(*(target.route.origins for target in targets))
 
 
-def write_reports(directory: Path, *, with_todays_specs: bool = False) -> RunResult:
-    """Compute and write the reports of a run directory.
+def write_reports(directory: Path, *, with_todays_specs: bool = False, page: bool = True) -> RunResult:
+    """Compute and write the reports of a run directory; without ``page`` only report.json.
 
     Raises:
         InputError: the history cannot be read.
         OutputError: a report cannot be written.
     """
-    from harness.report.html import render
-
     result = result_of(directory, with_todays_specs=with_todays_specs)
-    for name, text in (("report.json", document.dump(result.document)), ("report.html", render(result))):
+    texts = {"report.json": document.dump(result.document)}
+    if page:
+        from harness.report.html import render
+
+        texts["report.html"] = render(result)
+    for name, text in texts.items():
         path, temporary = directory / name, directory / f".{name}.{os.getpid()}"
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -313,9 +345,17 @@ def write_reports(directory: Path, *, with_todays_specs: bool = False) -> RunRes
 
 
 def result_of(directory: Path, *, with_todays_specs: bool = False) -> RunResult:
-    """The result of a run directory, judged by the specs it was run with, or by today's shipped ones."""
+    """The result of a run directory, judged by the specs it was run with, or by today's shipped ones.
+
+    Raises:
+        InputError: the history cannot be read, or its header does not fit together.
+    """
     history = read(directory)
-    return document.build(history, specs_of(history, directory, with_todays_specs=with_todays_specs))
+    specs = specs_of(history, directory, with_todays_specs=with_todays_specs)
+    try:
+        return document.build(history, specs)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{directory}: the history does not fit together: {type(error).__name__} at {error}") from None
 
 
 def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> Mapping[str, Spec]:

@@ -182,7 +182,31 @@ def targets_of(
     Raises:
         UsageError: something about one of them cannot be used.
     """
-    return tuple(_target(spec, request, settings, environment) for spec in specs)
+    _require_known_names(specs, request, settings)
+    targets = tuple(_target(spec, request, settings, environment) for spec in specs)
+    if request.only is None and not any(target.plan.cases for target in targets):
+        example = f"{specs[0].target}/guidance_scale/above-maximum"
+        raise UsageError(f"no case is left to send: a --case is a glob on ids such as {example}; see harness plan")
+    return targets
+
+
+def _require_known_names(specs: Sequence[Spec], request: Request, settings: Config) -> None:
+    """A misspelt provider would otherwise leave a base URL, and with it a trust, or a limit unused."""
+    if not request.base_urls and not settings.providers:
+        return
+    known = {spec.provider: set(spec.flows) for spec in specs}
+    for path in shipped_targets().values():
+        shipped = load(path, shipped=True)
+        known.setdefault(shipped.provider, set()).update(shipped.flows)
+    for provider, flow in request.base_urls:
+        if provider not in known:
+            raise UsageError(f"--base-url names {provider!r}, which is no provider: use one of {', '.join(known)}")
+        if flow is not None and flow not in known[provider]:
+            flows = ", ".join(sorted(known[provider]))
+            raise UsageError(f"--base-url names the flow {flow!r}, which {provider} lacks: it has {flows}")
+    for provider in settings.providers:
+        if provider not in known:
+            raise UsageError(f"{settings.path}: providers.{provider} is no provider: use one of {', '.join(known)}")
 
 
 def _target(spec: Spec, request: Request, settings: Config, environment: Mapping[str, str]) -> Target:

@@ -149,7 +149,21 @@ def test_a_report_is_rebuilt_from_the_history(tmp_path: Path) -> None:
         (["bench", "fal", "--simulate"], 2, "not built yet"),
         (["compare", "a", "--candidate", "b"], 2, "not built yet"),
         (["cassettes", "list"], 2, "not built yet"),
-        (["simulate", "--fault", "x"], 2, "not built yet"),
+        (["simulate", "--fault", "x"], 2, "x"),
+        (["check", "fal", "--simulate", "--live"], 2, "exclude each other"),
+        (["check", "fal", "--simulate", "--case", "nope*"], 2, "no case is left"),
+        (["check", "fal", "--simulate", "--base-url", "fal=http://127.0.0.1:1"], 2, "leave --base-url out"),
+        (["check", "fal", "--live", "--base-url", "fall=http://127.0.0.1:1"], 2, "names 'fall', which is no provider"),
+        (
+            ["check", "fal", "--live", "--base-url", "fal:poll=http://127.0.0.1:1"],
+            2,
+            "the flow 'poll', which fal lacks",
+        ),
+        (["check", "fal", "--live", "--base-url", "fal=http://u:p@127.0.0.1:1"], 2, "a user name or key has no place"),
+        (["check", "fal", "--simulate", "--deadline", "nan"], 2, "--deadline"),
+        (["check", "fal", "--simulate", "--deadline", "inf"], 2, "--deadline"),
+        (["check", "fal", "--simulate", "--poll-interval", "nan"], 2, "--poll-interval"),
+        (["specs", "lint", "./missing.yaml"], 4, "there is no such file"),
         (["report", "nowhere"], 4, "is nowhere a run directory?"),
         (["recheck", "file.txt"], 4, "is file.txt a run directory?"),
         (["report", "damaged"], 4, "history.jsonl:1:"),
@@ -178,6 +192,10 @@ def test_bad_input_is_one_sentence(arguments: list[str], status: int, says: str,
         ("[providers.fal]\nbase_url = 'fal.run'", "providers.fal.base_url has to be http(s) URLs"),
         ("[tool.harness.providers.fal]\nmax_concurrency = 0", "providers.fal.max_concurrency"),
         ("[providers.fal]\nkey = 'secret'", "providers.fal.key is not a setting"),
+        ("[providers.fall]\nrate = 1", "providers.fall is no provider"),
+        ("[providers.fal]\nrate = 0", "providers.fal.rate"),
+        ("[providers.fal]\ncredential = {scheme = 'two words', env = 'K'}", "providers.fal.credential.scheme"),
+        ("proxy = 'garbage'", "proxy has to be http(s) URLs"),
     ],
 )
 def test_a_malformed_configuration_is_one_sentence(text: str, says: str, tmp_path: Path) -> None:
@@ -196,6 +214,41 @@ def test_a_malformed_key_never_shows(key: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "FAL_KEY" in one_line(done)
     assert not key.strip() or key not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["specs", "list"], ["check", "fal", "--simulate", "--max-cases", "1", "--json"]])
+def test_a_full_output_is_one_sentence(arguments: list[str], tmp_path: Path) -> None:
+    """What cannot be printed is status 4, not a verdict about a provider."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "harness", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 1)
+
+
+def test_a_damaged_body_is_not_blamed_on_the_provider(tmp_path: Path) -> None:
+    """A stored body that is not what was stored is an unreadable run, not a failure."""
+    harness("check", "fal", "--simulate", "--max-cases", 1, "--no-rejects", "--out", "run", cwd=tmp_path)
+    for blob in (tmp_path / "run" / "blobs").iterdir():
+        blob.write_bytes(b"hello")
+    done = harness("recheck", "run", cwd=tmp_path)
+    assert (done.returncode, "the run directory is damaged" in one_line(done)) == (4, True)
+
+
+def test_no_command_is_the_help(tmp_path: Path) -> None:
+    """Without a command the help is shown, as a usage error."""
+    done = harness(cwd=tmp_path)
+    assert (done.returncode, "Commands:" in done.stderr, "\\n" in done.stderr) == (2, True, False)
+
+
+def test_a_torn_history_is_said(tmp_path: Path) -> None:
+    """A history that was cut off is judged as far as it goes, and said to be cut off."""
+    harness("check", "fal", "--simulate", "--max-cases", 1, "--no-rejects", "--out", "run", cwd=tmp_path)
+    with (tmp_path / "run" / "history.jsonl").open("a") as file:
+        file.write('{"type":"call","ca')
+    done = harness("report", "run", cwd=tmp_path)
+    assert (done.returncode, "was cut off" in done.stderr) == (0, True)
 
 
 def test_the_default_budget_is_asked_for_before_anything_is_sent(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.clock import run_virtual
-from harness.errors import InputError, OutputError
+from harness.errors import InputError, OutputError, UsageError
 from harness.history import (
     BLOB_BYTES,
     FILE,
@@ -365,7 +365,7 @@ def test_a_second_writer_is_refused(tmp_path):
     before = len(list(Path("/dev/fd").iterdir()))
     try:
         for _ in range(3):
-            with pytest.raises(OutputError, match="another run"):
+            with pytest.raises(UsageError, match="another run"):
                 FileJournal(tmp_path / "run", NOBODY)
         assert len(list(Path("/dev/fd").iterdir())) == before
     finally:

@@ -125,3 +125,12 @@ def test_the_plugin_is_quiet_when_it_is_not_asked(tmp_path: Path) -> None:
     )
     done = run(cwd=tmp_path)
     assert (done.returncode, outcomes(done)) == (0, {"passed": 1}), done.stdout
+
+
+def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
+    """What the README shows as tests are tests that pass."""
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "test_readme.py").write_text(example)
+    done = run("--harness-source", "simulate", cwd=tmp_path)
+    assert (done.returncode, outcomes(done)) == (0, {"passed": 3}), done.stdout

@@ -122,7 +122,8 @@ def not_a_server_error(seen: Evidence) -> Findings:
 
 
 def _server_error(exchanges: Sequence[Exchange]) -> int | None:
-    return next((e.response.status for e in exchanges if e.response is not None and e.response.status >= 500), None)
+    statuses = [e.response.status for e in exchanges if e.response is not None]
+    return next((status for status in statuses if 500 <= status < 600), None)
 
 
 def _answered(exchanges: Sequence[Exchange]) -> bool:
@@ -189,7 +190,7 @@ def well_formed_json(seen: Evidence) -> Findings:
     """Every answer that calls itself JSON is JSON that no two parsers read differently."""
     found = []
     for _, step, answer in api_answers(seen):
-        if answer.content_type not in JSON_TYPES:
+        if answer.content_type not in JSON_TYPES or 300 <= answer.status < 400:
             continue
         try:
             load_json(answer.body)
@@ -323,7 +324,7 @@ def job_completes(seen: Evidence) -> Findings:
     if seen.call.outcome is Outcome.COMPLETED:
         return []
     if seen.call.outcome is Outcome.UNKNOWN:
-        return [seen.unknown("job_completes", seen.call.reason)]
+        return [seen.unknown("job_completes", seen.call.reason, f"job {seen.call.job_id or 'without an id'}")]
     last, step = seen.steps[-1]
     outputs = next(iter(step.shape.with_role("outputs")), None)
     # Where the last answer came and has no outputs, that they should stand there is the shape's promise.

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from harness.errors import UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Expect, Fact, Json, Plan
 from harness.planning.partitions import Label, partition
@@ -40,7 +41,13 @@ def build(
     with_rejects: bool = True,
     with_repeats: bool = False,
 ) -> Plan:
-    """The plan of a target: single-fault rejects, then accept cases that cover every label once."""
+    """The plan of a target: single-fault rejects, then accept cases that cover every label once.
+
+    Raises:
+        UsageError: there is no such tier.
+    """
+    if tier not in TIERS:
+        raise UsageError(f"the tier {tier!r} is not built yet: use {' or '.join(TIERS)}")
     fixed = {**spec.constants, **flow.body}
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
     labels = {parameter.name: partition(parameter, spec, assets) for parameter in free}

@@ -60,6 +60,8 @@ def faults(parameter: Parameter) -> Iterator[FaultyValue]:
         word = next((m for m in schema["enum"] if isinstance(m, str) and m.upper() != m), None)
         if word is not None and word.upper() not in schema["enum"]:
             yield FaultyValue("wrong-case", f"{name} is a documented value in capitals", word.upper())
+    if "pattern" in schema:
+        yield FaultyValue("malformed", f"{name} does not have the documented form", "?")
     if kind == "array" and isinstance(schema.get("items"), dict) and schema["items"].get("type") == "string":
         yield FaultyValue("bad-item", f"an item of {name} is not a string", [12345])
 

@@ -69,7 +69,8 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
         },
         "targets": {target.spec.target: target.summary for target in targets},
     }
-    return RunResult(document, targets)
+    notes = ("the last line of the history was cut off; everything before it was read",) if history.torn else ()
+    return RunResult(document, targets, notes)
 
 
 def dump(document: Mapping[str, Json]) -> str:

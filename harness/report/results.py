@@ -51,10 +51,11 @@ class TargetResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A whole run: report.json as a value, and the results that it sums up."""
+    """A whole run: report.json as a value, the results that it sums up, and what is odd about its record."""
 
     document: Mapping[str, Json]
     targets: tuple[TargetResult, ...]
+    notes: tuple[str, ...] = ()
 
 
 __all__ = ["Judged", "RunResult", "Sample", "TargetResult"]

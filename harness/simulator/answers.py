@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from harness.model import Json
-from harness.spec.contract import AT, EXTENSION, Schema
+from harness.spec.contract import EXTENSION, Schema
 
 Context: TypeAlias = Mapping[str, Any]
 """Values by role: JSON values, ``OneOf``, ``Link``, or for a list of things a tuple of contexts.
@@ -115,7 +115,7 @@ def compiled(schema: Schema) -> Node:
         allowed=(schema["const"],) if "const" in schema else tuple(schema["enum"]) if "enum" in schema else None,
         known=schema["const"] if "const" in schema else schema.get("default", MISSING),
         filler=_filler(schema, names),
-        properties=tuple((name, compiled(item)) for name, item in schema.get("properties", {}).items() if name != AT),
+        properties=tuple((name, compiled(item)) for name, item in schema.get("properties", {}).items()),
         required=frozenset(schema.get("required", ())),
         items=compiled(items) if isinstance(items, dict) else None,
         fewest=schema.get("minItems", 0),

@@ -143,8 +143,10 @@ def serve(
     faults: Sequence[str] = (),
     variants: Sequence[str] = (),
     lifeline: IO[bytes] | None = None,
-) -> None:
+) -> int:
     """Serve until SIGINT or SIGTERM, or until ``lifeline``, a pipe, is closed at its other end.
+
+    Returns the number of the signal that ended it, 0 when none did.
 
     ``announce`` is told the base URL of each ``provider:flow`` once connections are accepted. ``faults`` and
     ``variants`` are ids.
@@ -155,15 +157,22 @@ def serve(
     variations, settings = planted(specs, settings or Settings(), faults, variants)
     server = Server(specs, settings, host, port, variations)
 
+    told = [0]
+
+    def stop(number: int) -> None:
+        told[0] = number
+        server.stop()
+
     async def until_told() -> None:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            loop.add_signal_handler(number, server.stop)
+            loop.add_signal_handler(number, stop, number)
         if lifeline is not None:
             loop.add_reader(lifeline, _watch, lifeline, server)
         await server.run(announce)
 
     asyncio.run(until_told())
+    return told[0]
 
 
 def _watch(lifeline: IO[bytes], server: Server) -> None:

@@ -17,11 +17,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from harness.model import Json
-from harness.spec.contract import AT, Spec
+from harness.spec.contract import Spec
 
 LONGEST_MESSAGE = 300
 MOST_FLAWS = 10
-_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Verdicts:
     """The judge of one endpoint's request bodies."""
 
     def __init__(self, spec: Spec) -> None:
-        self._validator = Draft202012Validator(_unmarked(spec.input_schema))
+        self._validator = Draft202012Validator(spec.input_schema)
         self._doubts = tuple((a, frozenset(_names(a.contested))) for a in spec.ambiguities if a.contested is not None)
 
     def refusal(self, body: Json) -> Refusal | None:
@@ -69,15 +68,6 @@ def _flaw(error: Any) -> Flaw:
     name = ".".join(map(str, path))
     message = error.message if len(error.message) <= LONGEST_MESSAGE else error.message[:LONGEST_MESSAGE] + "…"
     return Flaw(path, f"{name}: {message}" if name else message)
-
-
-def _unmarked(schema: Any, *, names: bool = False) -> Any:
-    """A schema without the places that the loader marked where names stand: there they would read as parameters."""
-    if isinstance(schema, list):
-        return [_unmarked(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {key: _unmarked(item, names=key in _MAPS) for key, item in schema.items() if not (names and key == AT)}
 
 
 def _names(schema: Any) -> Iterator[str]:

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import resources
-from harness.spec.contract import AT, EXTENSION, Schema
+from harness.errors import InputError
+from harness.spec.contract import EXTENSION, Schema
 from harness.spec.load import JSON_BODY, METHODS, Fault, SpecError, extensions, inline, parse, read, schema_faults
 from harness.strict import Document, StrictError, escape, resolve
 
@@ -75,6 +76,10 @@ def lint(paths: Iterable[Path], documents: Path | None = None) -> list[Problem]:
     ``documents`` is a folder with the texts of providers' documents; where a text that a spec names is there, the
     spec's places are looked up in it.
     """
+    paths = list(paths)
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"cannot read {path}: there is no such file")
     texts = _texts(documents) if documents else {}
     return [problem for path in paths for problem in _lint(path, texts)]
 
@@ -156,7 +161,7 @@ class _File:
     def parameters(self) -> dict[str, dict[str, Any]]:
         """The request parameters' inlined schemas, by name."""
         named = _mapping(self.input.get("properties"))
-        return {name: node for name, node in named.items() if name != AT and isinstance(node, dict)}
+        return {name: node for name, node in named.items() if isinstance(node, dict)}
 
     @cached_property
     def excused(self) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ from harness.spec.contract import (
 )
 from harness.strict import MAX_DEPTH, Document, StrictError, escape, load_json, load_yaml, resolve
 
+NAMED = ("properties", "patternProperties", "$defs", "content", "links", "headers")
 METHODS = ("get", "put", "post", "delete", "patch")
 JSON_BODY = "application/json"
 MAX_INLINED_DEPTH = 128
@@ -233,11 +234,17 @@ class _Inliner:
             target = self.target(reference, at.removeprefix("#") + "/$ref", open_refs)
             return self.read(target, reference, (*open_refs, reference), depth + 1)
         plain = ("example", "examples", "default", "const", "enum", EXTENSION)
-        marked = {
-            key: item if key in plain else self.read(item, f"{at}/{escape(key)}", open_refs, depth + 1)
-            for key, item in node.items()
-        }
-        return marked | {AT: at}
+        marked: dict[str, Any] = {AT: at}
+        for key, item in node.items():
+            here = f"{at}/{escape(key)}"
+            if key in NAMED and isinstance(item, dict):
+                # A map from names to objects is no object itself: its keys are names, be they ``default`` or ``$ref``.
+                marked[key] = {
+                    name: self.read(one, f"{here}/{escape(name)}", open_refs, depth + 2) for name, one in item.items()
+                }
+            else:
+                marked[key] = item if key in plain else self.read(item, here, open_refs, depth + 1)
+        return marked
 
     def target(self, reference: str, pointer: str, open_refs: tuple[str, ...]) -> Any:
         if not reference.startswith("#/"):
@@ -327,7 +334,7 @@ class _Builder:
         return {
             media_type.lower(): self.shape(media["schema"])
             for media_type, media in answer.get("content", {}).items()
-            if media_type != AT and "schema" in media
+            if "schema" in media
         }
 
     def shape(self, schema: Schema) -> Shape:
@@ -341,8 +348,7 @@ class _Builder:
             fact = self.fact(source, f"{at[1:]}/{EXTENSION}/source") if source else None
             yield Field(path, detail.get("role", ""), schema, fact, detail)
         for name, item in schema.get("properties", {}).items():
-            if name != AT:
-                yield from self.fields(item, (*path, name))
+            yield from self.fields(item, (*path, name))
         if isinstance(schema.get("items"), dict):
             yield from self.fields(schema["items"], (*path, "*"))
         for keyword in ("allOf", "anyOf", "oneOf"):
@@ -356,13 +362,19 @@ class _Builder:
         except (LookupError, ValueError):
             raise Fault(pointer, f"the submit has no {JSON_BODY} request body with a schema") from None
         schema: Schema = inline(self.value, node, f"#{pointer}/content/{escape(JSON_BODY)}/schema")
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            at = f"{pointer}/content/{escape(JSON_BODY)}/schema"
+            raise Fault(at, f"the request's schema cannot be used: {error.message[:120]}") from None
         return schema
 
     def parameters(self, schema: Schema) -> Iterator[Parameter]:
         required = schema.get("required", ())
         for name, item in schema.get("properties", {}).items():
-            if name == AT:
-                continue
             at = str(item[AT])
             detail = item.get(EXTENSION)
             if detail is None or "source" not in detail:

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = {"bench_transport_cpu.py": "all-in (recorded, parsed)", "bench_throughput.py": "Schemathesis, 1 worker"}
+SCRIPTS = {
+    "bench_transport_cpu.py": "all-in (recorded, parsed)",
+    "bench_throughput.py": "Schemathesis, 1 worker",
+    "bench_faults.py": "all runs",
+}
 
 
 @pytest.mark.parametrize(("script", "row"), SCRIPTS.items())
