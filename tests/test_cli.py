@@ -279,8 +279,10 @@ def test_a_wrong_base_url_is_never_a_pass(tmp_path: Path) -> None:
         wrong = urls["fal:queue"].removesuffix("/fal/queue")
         arguments = ("check", "fal", "--live", "--base-url", f"fal={wrong}/nothing", "--max-cost", 5, "--json")
         done = harness(*arguments, cwd=tmp_path, env=environment(FAL_KEY="some-key"))
-    assert done.returncode in (1, 3)
-    assert "Traceback" not in done.stderr
+    report = json.loads(done.stdout)
+    messages = [finding["message"] for finding in report["targets"]["fal/flux-pro-kontext-multi"]["findings"]]
+    assert (done.returncode, report["totals"]["verdict"]) == (3, "unknown")
+    assert any("is the base URL right" in message for message in messages)
 
 
 def test_a_refused_key_is_unknown(tmp_path: Path) -> None:

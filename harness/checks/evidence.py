@@ -23,7 +23,7 @@ from harness.isolate import Culprits
 from harness.model import PAST_DEADLINE, Call, Case, Exchange, Fact, Failure, Finding, Json, Outcome, Verdict
 from harness.spec import Field, Flow, Output, Spec, Step
 
-API_STEPS = ("submit", "status", "result", "cancel", "probe")
+FEWEST_SUBMITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,14 @@ class Evidence:
         """Whether an earlier call of the target was given the same job id."""
         mine = self.call.job_id
         return mine is not None and any(c.job_id == mine and c.id < self.call.id for c in self.others)
+
+    @cached_property
+    def misplaced(self) -> int | None:
+        """The one status, 404 or 405, with which every submit of the target was answered: nobody is there."""
+        submits = [call.of("submit")[-1].response for call in self.others if call.of("submit")]
+        statuses = {answer.status if answer is not None else None for answer in submits}
+        only = statuses.pop() if len(statuses) == 1 and len(submits) >= FEWEST_SUBMITS else None
+        return only if only in (404, 405) else None
 
     @property
     def past_deadline(self) -> bool:

@@ -28,6 +28,8 @@ def positive_data_acceptance(seen: Evidence) -> Findings:
     if not seen.expects_acceptance:
         return None
     name, call = "positive_data_acceptance", seen.call
+    if seen.misplaced:
+        return [_misplaced(seen, name)]
     if call.outcome is Outcome.UNKNOWN and not _accepted(seen):
         return [seen.unknown(name, f"nothing is known about the request: {call.reason}")]
     if call.outcome is not Outcome.REJECTED:
@@ -72,6 +74,8 @@ def negative_data_rejection(seen: Evidence) -> Findings:
     if seen.case.kind != "reject":
         return None
     name, call, case = "negative_data_rejection", seen.call, seen.case
+    if seen.misplaced:
+        return [_misplaced(seen, name)]
     if call.outcome is Outcome.REJECTED:
         return []
     if call.outcome is Outcome.UNKNOWN and not _accepted(seen):
@@ -88,6 +92,12 @@ def negative_data_rejection(seen: Evidence) -> Findings:
     if source is not None and source.kind in ("observed", "assumed"):
         verdict = Verdict.WARN
     return [Finding(name, verdict, case.id, message, case.parameter, "refused", how, source)]
+
+
+def _misplaced(seen: Evidence, check: str) -> Finding:
+    where = show_origin(seen.route.base_url)
+    message = f"every submit was answered {seen.misplaced}: is the base URL right, and the path behind {where}?"
+    return seen.unknown(check, message, str(seen.misplaced))
 
 
 def _accepted(seen: Evidence) -> bool:
