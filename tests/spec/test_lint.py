@@ -180,7 +180,7 @@ def test_faults_are_listed_all_at_once_in_the_order_of_their_lines(tmp_path):
 
 def test_a_missing_file_is_an_error():
     """A path that cannot be read is no finding about a spec."""
-    with pytest.raises(InputError, match="no/such/spec.yaml"):
+    with pytest.raises(InputError, match=r"no/such/spec\.yaml"):
         lint([Path("no/such/spec.yaml")])
 
 
