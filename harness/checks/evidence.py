@@ -209,7 +209,7 @@ class Evidence:
         if unclear is not None:
             places = "; ".join(f"{place.where}: {place.states}" for place in unclear.places)
             verdict, source = Verdict.WARN, unclear.places[0]
-            message = f"{message} — the document leaves this open: {unclear.states} ({places})"
+            message = f"{message}; the document leaves open whether it may: {unclear.states} ({places})"
         elif weak is not None:
             verdict, source = Verdict.WARN, weak
         return Finding(check, verdict, self.case.id, message, parameter, expected, observed, source)

@@ -39,7 +39,7 @@ def job_identity(seen: Evidence) -> Findings:
     for _, step, value, field in _fields(seen, "job_id"):
         told = step.shape.one("job_id", value)
         if isinstance(told, (str, int)) and str(told) != job:
-            message = f"{step.operation.id} speaks of another job than the one asked for"
+            message = f"the answer to {step.operation.method} {step.operation.path} names job {show(told, 40)}, not job {show(job, 40)}"
             found.append(
                 seen.grade("job_identity", message, sources=[field.source], expected=show(job), observed=show(told))
             )
@@ -49,7 +49,7 @@ def job_identity(seen: Evidence) -> Findings:
             if not isinstance(link, str) or not link:
                 continue
             if job not in unquote(link):
-                message = f"{'.'.join(field.path)} does not hold the job's id"
+                message = f"{'.'.join(field.path)} does not contain the job's id"
                 found.append(
                     seen.grade("job_identity", message, sources=[field.source], expected=show(job), observed=show(link))
                 )
@@ -88,7 +88,7 @@ def timestamps(seen: Evidence) -> Findings:
             found.append(
                 seen.grade(
                     "timestamps",
-                    f"{'.'.join(field.path)} is not an instant within {CLOCK_SECONDS} s of the request",
+                    f"{'.'.join(field.path)} is {_off(at, near[0])} the request; {CLOCK_SECONDS} s are tolerated",
                     sources=[field.source],
                     about=[str(field.schema["x-at"])],
                     expected=f"about {near[0].isoformat(timespec='seconds')}, as {field.detail.get('unit', 's')}",
@@ -96,6 +96,14 @@ def timestamps(seen: Evidence) -> Findings:
                 )
             )
     return once(found) if applies else None
+
+
+def _off(at: datetime | None, near: datetime) -> str:
+    """How far a told instant is from the real one, in words."""
+    if at is None:
+        return "no instant in the documented unit near"
+    seconds = (at - near).total_seconds()
+    return f"{abs(seconds):.0f} s ({abs(seconds) / 3600:.1f} h) {'after' if seconds > 0 else 'before'}"
 
 
 def instant(told: object, field: Field) -> datetime | None:
@@ -140,7 +148,7 @@ def timings(seen: Evidence) -> Findings:
         if seconds > longest:
             message = "the reported inference time is longer than the whole job took"
         elif seconds < LEAST_SHARE * shortest or seconds <= 0:
-            message = "the reported inference time is too short for what was seen: another unit?"
+            message = "the reported inference time is too short for what was measured; perhaps it is in another unit"
         else:
             continue
         found.append(
@@ -150,7 +158,7 @@ def timings(seen: Evidence) -> Findings:
                 sources=[field.source],
                 about=[str(field.schema["x-at"])],
                 expected=f"{LEAST_SHARE * shortest:.3f} s to {longest:.3f} s",
-                observed=f"{told} {field.detail.get('unit', 's')}",
+                observed=f"{told} {field.detail.get('unit', 's')} ({seconds:.6f} s)",
             )
         )
     return once(found + _positions(seen)) if applies or found else _positions(seen) or None

@@ -16,6 +16,7 @@ from functools import lru_cache, partial
 
 from harness.checks.evidence import Evidence, File, show
 from harness.model import Failure, Finding, Reply, Response
+from harness.urls import without_query
 
 Findings = list[Finding] | None
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
@@ -51,8 +52,10 @@ def picture(data: bytes) -> Picture:
                 try:
                     image.load()
                     flat = all(low == high for low, high in _extrema(image.convert("RGB")))
-                except (OSError, SyntaxError, ValueError) as error:
-                    return Picture(name, width, height, f"it cannot be decoded to its end: {show(str(error), 80)}")
+                except (OSError, SyntaxError, ValueError):
+                    return Picture(
+                        name, width, height, f"the file ends before the image does, or is damaged ({len(data)} bytes)"
+                    )
                 return Picture(name, width, height, flat=flat)
     except UnidentifiedImageError:
         return Picture(None, fault="it is no PNG, JPEG, WebP or GIF image")
@@ -81,7 +84,8 @@ def image_count(seen: Evidence) -> Findings:
     about = [parameter.at] if parameter else []
     name = parameter.name if parameter else None
     if len(seen.outputs) != asked:
-        message = "the answer holds another number of images than was asked for"
+        asked_by = f"{name} = {asked}" if name and name in seen.case.body else "the request"
+        message = f"{len(seen.outputs)} images were delivered; {asked_by} asks for {asked}"
         return [
             seen.grade(
                 "image_count",
@@ -96,7 +100,9 @@ def image_count(seen: Evidence) -> Findings:
     addresses = [output.url or output.base64 for output in seen.outputs if output.url or output.base64]
     if _twice(addresses) or _twice([file.data for file in seen.files if file.data]):
         return [
-            seen.grade("image_count", "the same image is delivered twice", sources=sources, about=about, parameter=name)
+            seen.grade(
+                "image_count", "two of the delivered images are the same", sources=sources, about=about, parameter=name
+            )
         ]
     return []
 
@@ -143,10 +149,20 @@ def image_decodes(seen: Evidence) -> Findings:
             found.append(seen.grade("image_decodes", f"image {number + 1} is not valid base64"))
     for number, _, seen_picture in _pictures(seen):
         if seen_picture.fault:
-            found.append(seen.grade("image_decodes", f"image {number + 1}: {seen_picture.fault}"))
+            found.append(_undecodable(seen, number, seen_picture.fault))
         elif seen_picture.flat:
             found.append(seen.grade("image_decodes", f"image {number + 1} is one flat colour"))
     return found
+
+
+def _undecodable(seen: Evidence, number: int, fault: str) -> Finding:
+    address = seen.outputs[number].url or ""
+    return seen.grade(
+        "image_decodes",
+        f"image {number + 1}: {fault}",
+        expected="a complete image",
+        observed=show(without_query(address)) if address.startswith("http") else "inline data",
+    )
 
 
 def image_format(seen: Evidence) -> Findings:
@@ -159,7 +175,7 @@ def image_format(seen: Evidence) -> Findings:
     found = []
     for number, file, image in pictures:
         if isinstance(asked, str) and parameter and image.format != asked.lower():
-            message = f"image {number + 1} is {image.format}, not the asked format"
+            message = f"image {number + 1} is {image.format} by its bytes; {parameter.name} asks for {asked}"
             found.append(
                 seen.grade(
                     "image_format",
@@ -197,7 +213,7 @@ def image_dimensions(seen: Evidence) -> Findings:
                 found.append(
                     seen.grade(
                         "image_dimensions",
-                        f"image {number + 1} does not have the asked aspect ratio",
+                        f"image {number + 1} is {image.width} x {image.height}; {parameter.name} asks for {asked[0]}",
                         sources=[parameter.source],
                         about=[parameter.at] if parameter.name not in seen.case.body else [],
                         parameter=parameter.name,
@@ -208,7 +224,7 @@ def image_dimensions(seen: Evidence) -> Findings:
         declared = (file.output.width, file.output.height)
         if all(declared) and declared != (image.width, image.height):
             width = seen.field("output_width")
-            message = f"image {number + 1} is declared with another size"
+            message = f"image {number + 1} is declared as {declared[0]} x {declared[1]}; the file is {image.width} x {image.height}"
             found.append(
                 seen.grade(
                     "image_dimensions",
@@ -269,7 +285,7 @@ def seed_echo(seen: Evidence) -> Findings:
     if isinstance(echoed, bool) or not isinstance(echoed, int):
         return [grade("the seed in the answer is no integer", observed=show(echoed))]
     if sent is not None and sent not in (random, echoed):
-        message = "the seed in the answer is not the one sent"
+        message = f"the seed in the answer is {echoed}; the request sent {sent}"
         return [grade(message, expected=str(sent), observed=str(echoed))]
     return []
 

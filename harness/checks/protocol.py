@@ -16,7 +16,7 @@ from harness.metrics.phases import state_of
 from harness.model import Exchange, Fact, Failure, Finding, Outcome, Response, State, Verdict
 from harness.spec import Shape, Step
 from harness.strict import StrictError, load_json
-from harness.urls import origin, show_origin
+from harness.urls import origin, show_origin, without_query
 
 Findings = list[Finding] | None
 JSON_TYPES = ("application/json", "application/problem+json")
@@ -121,9 +121,10 @@ def not_a_server_error(seen: Evidence) -> Findings:
             return [seen.unknown(name, f"a submit was answered {first}, and not confirmed", str(first))]
         second = _server_error(again.of("submit"))
         verdict = Verdict.FAIL if second is not None else Verdict.WARN
-        twice = "twice" if second is not None else "once and not again"
-        message = f"the submit was answered with a server error, {twice}"
-        return [Finding(name, verdict, seen.case.id, message, None, "no 5xx", str(first))]
+        twice = "also when it was sent again" if second is not None else "but not when it was sent again"
+        kind = "a valid request" if seen.expects_acceptance else "an invalid request"
+        message = f"{kind} was answered {first}, {twice}"
+        return [Finding(name, verdict, seen.case.id, message, None, "no 5xx", _refusal(seen))]
     later = _server_error(seen.call.of("status", "result"))
     if later is not None:
         message = "the provider answered a read with a server error and went on"
@@ -309,7 +310,9 @@ def job_lifecycle(seen: Evidence) -> Findings:
             continue  # a submit need not name a state
         if state is None:
             words = ", ".join(seen.flow.states)
-            message = "the job is in a state that the document does not have"
+            if word is None:
+                continue  # a missing state is the schema's business
+            message = f"the state {show(word, 40)} is not documented"
             found.append(
                 seen.grade("job_lifecycle", message, sources=[source], expected=f"one of {words}", observed=show(word))
             )
@@ -368,13 +371,13 @@ def url_origin(seen: Evidence) -> Findings:
                 continue
             finding = seen.grade(
                 "url_origin",
-                f"{'.'.join(field.path)} leads to another origin",
+                f"{'.'.join(field.path)} leads to another host; a client that follows it discloses its key there",
                 expected=show_origin(seen.route.base_url),
-                observed=show_origin(link) or show(link),
+                observed=show(without_query(link)),
             )
             foreign = field.detail.get("foreign")
             if foreign and origin(link) == origin(foreign):
-                message = f"{finding.message}, as the document's own example does: a key sent there is disclosed"
+                message = f"{finding.message}; the document's own example does the same"
                 finding = Finding(
                     "url_origin",
                     Verdict.WARN,
@@ -382,7 +385,7 @@ def url_origin(seen: Evidence) -> Findings:
                     message,
                     None,
                     finding.expected,
-                    finding.observed,
+                    show_origin(link),
                     field.source,
                 )
             found.append(finding)

@@ -85,7 +85,7 @@ def _explain(error: Any) -> Iterator[Violation]:
                 missing = schema.get("properties", {}).get(name, {})
                 where = str(missing.get("x-at", f"{at}/properties/{name}"))
                 about = (where, f"{at}/required/{index}")
-                yield Violation((*path, name), where, about, "a required field is missing", "present", "missing")
+                yield Violation((*path, name), where, about, "the field is missing", "present", "missing")
         return
     rule = f"{error.validator} {_short(error.validator_value)}"
     yield Violation(path, at, (at, f"{at}/{error.validator}"), f"breaks {rule}", rule, _short(error.instance))

@@ -94,7 +94,9 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
     judged = judge(route, plan, calls, anchor)
     spent = cost(calls)
     samples, hidden = _samples(route, judged)
-    findings = [finding for one in judged for finding in one.findings if finding.verdict is not Verdict.PASS]
+    # A finding is best shown by a valid request: whoever reads it should not stumble over another fault in the body.
+    shown = sorted(judged, key=lambda one: one.case.kind != "accept")
+    findings = [finding for one in shown for finding in one.findings if finding.verdict is not Verdict.PASS]
     verdict = worst([one.verdict for one in judged])
     if verdict is Verdict.WARN:
         verdict = Verdict.PASS
