@@ -407,4 +407,4 @@ def test_the_gateways_known_links_name_their_place() -> None:
     """The very host of the document's example is a warning that a key sent there is disclosed."""
     found = seen(GATEWAY).judged().findings
     assert {("warn", "https://queue.fal.run")} == {(f.verdict.value, f.observed) for f in found}
-    assert all("a key sent there is disclosed" in f.message for f in found)
+    assert all("discloses its key there" in f.message for f in found)
