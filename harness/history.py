@@ -23,6 +23,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -157,7 +158,9 @@ class FileJournal:
                     self._error = error
             for item in batch:
                 if isinstance(item, asyncio.Future) and self._loop is not None:
-                    self._loop.call_soon_threadsafe(self._settle, item)
+                    # A run that has failed may be gone before its last promise is kept: then nobody waits for it.
+                    with suppress(RuntimeError):
+                        self._loop.call_soon_threadsafe(self._settle, item)
 
     def _settle(self, done: asyncio.Future[None]) -> None:
         if done.done():
