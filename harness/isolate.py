@@ -3,7 +3,8 @@
 A refused row differs from the plainest accepted one in many parameters. Reverting one at a time to the accepted value,
 and keeping what does not matter reverted, leaves exactly the parameters that are refused together, with one request for
 each that differs: at most ``MAX_REQUESTS``. (Shrinking, as a property tester does it, needs five times as many.) Other
-refused rows that hold the same values are explained by the same culprits, and cost nothing.
+refused rows that hold the same values are explained by the same culprits, and cost nothing; with other values of the
+same parameters they cost one request.
 
 A search is a generator without I/O: it yields a case to send and is sent its outcome (None: it was not sent). The
 engine drives it over the wire, the checks drive it again over the record, and both come to the same culprits.
@@ -45,10 +46,22 @@ def isolations(spec: Spec, cases: Sequence[Case], outcomes: Mapping[str, Outcome
         return found
     for case in refused:
         known = next((one for one in found.values() if _holds(case, one)), None)
-        names = known.names if known else (yield from _isolate(spec, case, plain))
+        names = known.names if known else (yield from _as_before(spec, case, plain, found))
+        names = names or (yield from _isolate(spec, case, plain))
         if names:
             found[case.id] = Culprits(names, _minimal(case.body, plain.body, names))
     return found
+
+
+def _as_before(
+    spec: Spec, case: Case, plain: Case, found: Mapping[str, Culprits]
+) -> Generator[Case, Outcome | None, tuple[str, ...] | None]:
+    """The parameters of an earlier refusal, if this case's values of them are refused too: one request instead of ten."""
+    for names in dict.fromkeys(one.names for one in found.values()):
+        body = _minimal(case.body, plain.body, names)
+        if body != plain.body and (yield _changed(spec, case, body)) is Outcome.REJECTED:
+            return names
+    return None
 
 
 def _isolate(spec: Spec, case: Case, plain: Case) -> Generator[Case, Outcome | None, tuple[str, ...] | None]:
