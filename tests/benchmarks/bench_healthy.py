@@ -23,13 +23,14 @@ from tests.calls import SPECS, TODAY, simulated
 ELSEWHERE = "assets-elsewhere"
 
 
-def judged(job: tuple[str, str | None, int]) -> tuple[str, int, list[str]]:
+def judged(job: tuple[str, str | None, int, bool]) -> tuple[str, int, list[str]]:
     """One run: its target, the cases judged, and the verdicts that are neither pass nor warn."""
-    target, variant, seed = job
+    target, variant, seed, whole = job
     spec = SPECS[target]
     chosen = [variant] if variant else []
     variations, settings = planted([spec], replace(TODAY, seed=seed), variants=chosen)
-    run = simulated(Request("simulate", seed=seed, repeats=True), spec, settings=settings, variations=variations)
+    request = Request("simulate", seed=seed, repeats=whole, rejects=whole)
+    run = simulated(request, spec, settings=settings, variations=variations)
     found = document.build(run.history, run.specs).document["targets"][target]
     bad = [f"{variant} seed {seed}: {f['check']}: {f['message']}" for f in found["findings"] if f["verdict"] == "fail"]
     bad += [f"{variant} seed {seed}: unknown" for f in found["findings"] if f["verdict"] == "unknown"][:1]
@@ -40,13 +41,16 @@ def main() -> None:
     """Run the variants under the seeds, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument(
+        "--accepts", action="store_true", help="the accept rows only: the part of a plan that a seed changes"
+    )
     parser.add_argument("--quick", action="store_true", help="two variants of each target, one seed")
     options = parser.parse_args()
-    jobs: list[tuple[str, str | None, int]] = []
+    jobs: list[tuple[str, str | None, int, bool]] = []
     for target, spec in SPECS.items():
         names = [None, *(v.id for v in variants_for(spec) if not v.id.endswith(ELSEWHERE))]
         names, seeds = (names[:3], 1) if options.quick else (names, options.seeds)
-        jobs += [(target, name, seed) for seed in range(seeds) for name in names]
+        jobs += [(target, name, seed, not options.accepts) for seed in range(seeds) for name in names]
     runs, cases, alarms = Counter[str](), Counter[str](), list[str]()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for target, number, bad in pool.map(judged, jobs, chunksize=8):
@@ -56,7 +60,7 @@ def main() -> None:
     print(f"{'target':38}{'variants':>9}{'runs':>7}{'cases':>8}")
     print("-" * 62)
     for target in SPECS:
-        variants = len({name for of, name, _ in jobs if of == target})
+        variants = len({name for of, name, *_ in jobs if of == target})
         print(f"{target:38}{variants:>9}{runs[target]:>7}{cases[target]:>8}")
     for alarm in alarms[:20]:
         print(f"  {alarm}")
