@@ -4,7 +4,7 @@ Each run is a whole conformance run in virtual time: the plan of the one-way tie
 repetitions. A variant differs in what the documents leave open; a ``fail`` on any of them would be a false alarm. The
 table gives, for each target, the variants, the runs, the cases judged, and the runs with a failure or an unknown.
 
-The variant that serves its files from another origin is shown over HTTP in the tests, where origins differ.
+The variant that serves its files from another origin is run over HTTP in tests/conformance, where origins differ.
 """
 
 from __future__ import annotations
