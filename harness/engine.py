@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -453,28 +453,19 @@ class _Call:
     async def downloads(self, end: JobEnd) -> None:
         """Fetch the files of a completed job, all at once; then ask what the case wants to know about it."""
         urls = dict.fromkeys(o.url for o in end.outputs if o.url and o.url.startswith(("http://", "https://")))
-        await asyncio.gather(*(self._download(url) for url in urls))
+        await asyncio.gather(*(self._follow(download(url), DOWNLOAD_SECONDS) for url in urls))
         if JOB in self.case.probes:
             for url in list(urls)[:1]:
                 again = Request("probe", "GET", url, authenticated=False, purpose="asset-again")
                 await self._send(again, DOWNLOAD_SECONDS)
-            await self._probes()
+            await self._follow(probes_after(self.route, self.submitted), REQUEST_SECONDS)
 
-    async def _probes(self) -> None:
-        flow = probes_after(self.route, self.submitted)
+    async def _follow(self, flow: Generator[Request, Reply, object], seconds: float) -> None:
+        """Send what a flow without waits asks for, one request after the other."""
         try:
             request = next(flow)
             while True:
-                request = flow.send(await self._send(request, REQUEST_SECONDS))
-        except StopIteration:
-            return
-
-    async def _download(self, url: str) -> None:
-        flow = download(url)
-        try:
-            request = next(flow)
-            while True:
-                request = flow.send(await self._send(request, DOWNLOAD_SECONDS))
+                request = flow.send(await self._send(request, seconds))
         except StopIteration:
             return
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 SOURCES = ("replay", "simulate", "live", "record")
 NOT_HERE = frozenset({"targets", *SOURCES, "as_json", "quiet", "junit"})
 """Options of ``check`` that pytest has itself, or that print."""
-RUN = "harness-run"
 
 
 def _options() -> Iterator[tuple[str, click.Option]]:
