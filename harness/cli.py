@@ -273,13 +273,9 @@ def request_of(options: dict[str, Any]) -> Request:
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other: name one source")
     source = chosen[0] if chosen else "replay"
-    if source == "record":
-        raise _not_built("--record", "use --live, which keeps the whole history")
-    if source not in ("simulate", "live"):
-        raise _not_built("--replay, the default,", "use --simulate")
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("explore", "resume", "junit", "cassettes"):
+    for name in ("explore", "resume", "junit"):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
@@ -302,6 +298,7 @@ def request_of(options: dict[str, Any]) -> Request:
         poll_interval=options["poll_interval"],
         seed=options["seed"],
         out=options["out"],
+        cassettes=options["cassettes"],
         command=("harness", *sys.argv[1:]),
     )
 

@@ -20,6 +20,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,7 +44,7 @@ from harness.model import (
 )
 from harness.schedule import RETRY_TRIES, Pacer, Schedule, retry_delay
 from harness.transport.live import Trail
-from harness.transport.wire import SIMULATOR_HEADER, Sent, Wire
+from harness.transport.wire import SIMULATOR_HEADER, Sent
 
 REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
@@ -78,15 +79,55 @@ class Recorder(Protocol):
         ...
 
 
+class Way(Protocol):
+    """The way out of a call: the wire, or a recording."""
+
+    async def send(self, request: Request, *, seconds: float, trail: Trail | None = None) -> Sent:
+        """Send a request and return what came back, within ``seconds``."""
+        ...
+
+
+class Pace(Protocol):
+    """When a call asks: by a schedule, or as it was recorded."""
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long its job may take."""
+        ...
+
+    async def due(self, request: Request) -> None:
+        """Wait for the instant at which a request is wanted to leave."""
+        ...
+
+    async def poll(self, wait: Wait, accepted_ns: int, deadline_ns: int) -> bool:
+        """Wait for the next poll of a job; False when its deadline came first."""
+        ...
+
+    async def retry(self, tries: int, retry_after: str | None) -> None:
+        """Wait before a submit that nobody took is tried again."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One target's share of a run; ``rate`` bounds its submits per second."""
 
     route: Route
-    wire: Wire
+    wire: Way
     cases: Sequence[Case]
     concurrency: int
     rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A call that a recording holds, to be run again: its way out and pace, and when it is begun."""
+
+    work: Work
+    case: Case
+    derived: str | None
+    pace: Pace
+    start_ns: int
 
 
 @dataclass(slots=True)
@@ -177,6 +218,28 @@ class Engine:
         complete = not interrupted and not self.stopped and self.progress.done >= self.progress.planned
         return Ended(complete, dict(self.stopped), interrupted, self.progress.simulated)
 
+    async def again(self, recorded: Sequence[Again]) -> Ended:
+        """Run again exactly the calls of a recording, in its order and at its instants.
+
+        What decided on them (the plan, the budget, a stop, a confirmation) was the recorded run's business.
+        """
+        self.progress.planned = sum(one.derived is None for one in recorded)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in recorded:
+                    await self.clock.until(one.start_ns)
+                    group.create_task(self._again(one, group))
+        except ExceptionGroup as error:
+            raise _sole(error) from None
+        return Ended(True, {}, False, self.progress.simulated)
+
+    async def _again(self, one: Again, group: asyncio.TaskGroup) -> None:
+        downloads = None if one.derived == ISOLATION else group
+        with suppress(_Stopped):
+            await self._case(
+                one.work, _Gate(self.clock, None), one.case, derived=one.derived, downloads=downloads, pace=one.pace
+            )
+
     def interrupt(self, seconds: float) -> None:
         """Send nothing new; leave once the answers in flight are here, or after ``seconds``."""
         self._grace_seconds = seconds
@@ -252,6 +315,7 @@ class Engine:
         derived: str | None,
         downloads: asyncio.TaskGroup | None = None,
         doubtful: deque[tuple[Case, str | None]] | None = None,
+        pace: Pace | None = None,
     ) -> Outcome | None:
         """Send one case and see its job to the end; None when it was not sent."""
         if not await self.ledger.reserve(case.usd):
@@ -267,7 +331,7 @@ class Engine:
             self.ledger.settle(case.usd, "no")
             return None
         self._calls += 1
-        call = _Call(self, work, case, f"c{self._calls:06d}", derived)
+        call = _Call(self, work, case, f"c{self._calls:06d}", derived=derived, pace=pace)
         self._open[call.id] = call
         self._moved(running=1)
         try:
@@ -311,10 +375,36 @@ class Engine:
         self.on_progress(self.progress)
 
 
+class _Scheduled:
+    """A live call's pace: polls by the run's schedule, everything else at once."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._clock, self.deadline_seconds = engine.clock, engine.options.deadline_seconds
+        # A job's own generator: its polls do not depend on which other jobs are in flight.
+        self._rng = random.Random(f"{engine.options.seed}/{name}")  # noqa: S311 - phases, not secrets
+        self._pacer = Pacer(engine.options.schedule, self._rng)
+
+    async def due(self, request: Request) -> None:
+        """At once."""
+
+    async def poll(self, wait: Wait, accepted_ns: int, deadline_ns: int) -> bool:
+        """Wait as long as the schedule says."""
+        now = self._clock.now_ns()
+        delay, left = self._pacer.delay(wait, (now - accepted_ns) / NS), (deadline_ns - now) / NS
+        await self._clock.sleep(min(delay, left))
+        return delay < left
+
+    async def retry(self, tries: int, retry_after: str | None) -> None:
+        """Wait as long as the answer advised, or longer each time."""
+        await self._clock.sleep(retry_delay(tries, retry_after, self._rng))
+
+
 class _Call:
     """One case on its way: drives its flow and keeps its exchanges until it has ended."""
 
-    def __init__(self, engine: Engine, work: Work, case: Case, call_id: str, derived: str | None) -> None:
+    def __init__(
+        self, engine: Engine, work: Work, case: Case, call_id: str, *, derived: str | None, pace: Pace | None = None
+    ) -> None:
         self.engine, self.route, self.wire = engine, work.route, work.wire
         self.case, self.id, self.derived = case, call_id, derived
         self.exchanges: list[Exchange] = []
@@ -322,9 +412,7 @@ class _Call:
         self.job_id: str | None = None
         self.submitted: Json = None
         self.server_error = False
-        # A job's own generator: its polls do not depend on which other jobs are in flight.
-        self.rng = random.Random(f"{engine.options.seed}/{case.id}/{derived}")  # noqa: S311 - phases, not secrets
-        self.pacer = Pacer(engine.options.schedule, self.rng)
+        self.pace = pace or _Scheduled(engine, f"{case.id}/{derived}")
         self.synchronous = work.route.synchronous(case.body)
 
     @property
@@ -337,7 +425,7 @@ class _Call:
 
     async def job(self) -> JobEnd:
         """Drive the job's flow to its end or to the deadline."""
-        clock, limit_ns = self.engine.clock, round(self.engine.options.deadline_seconds * NS)
+        clock, limit_ns = self.engine.clock, round(self.pace.deadline_seconds * NS)
         flow = flow_for(self.route, self.case)
         ask = next(flow)
         reply: Reply | None
@@ -345,13 +433,9 @@ class _Call:
         try:
             while True:
                 if isinstance(ask, Wait):
-                    delay = self.pacer.delay(ask, (clock.now_ns() - accepted) / NS)
-                    left = (deadline - clock.now_ns()) / NS
-                    if delay >= left:
-                        await clock.sleep(left)
+                    if not await self.pace.poll(ask, accepted, deadline):
                         await self._cancel()
                         return self._expired()
-                    await clock.sleep(delay)
                     reply = None
                 elif ask.step == "submit":
                     reply = await self._submit(ask)
@@ -379,13 +463,13 @@ class _Call:
             await self._send(request, CANCEL_SECONDS)
 
     def _expired(self) -> JobEnd:
-        seconds = self.engine.options.deadline_seconds
+        seconds = self.pace.deadline_seconds
         return JobEnd(Outcome.UNKNOWN, "unknown", self.job_id, f"{PAST_DEADLINE} {seconds:g} s")
 
     async def _submit(self, request: Request) -> Reply:
         """Send the submit; again only while it is certain that nobody took it."""
         engine = self.engine
-        seconds = engine.options.deadline_seconds if self.synchronous else REQUEST_SECONDS
+        seconds = self.pace.deadline_seconds if self.synchronous else REQUEST_SECONDS
         for attempt in range(1, RETRY_TRIES + 1):
             if reason := engine.closed(self.case.target):
                 raise _Withheld(reason)
@@ -394,7 +478,7 @@ class _Call:
             if submit_meaning(reply) != "again" or last:
                 break
             after = reply.headers.get("retry-after") if isinstance(reply, Response) else None
-            await engine.clock.sleep(retry_delay(attempt, after, self.rng))
+            await self.pace.retry(attempt, after)
         if isinstance(reply, Failure) and not reply.left:
             self.stop_reason = f"{self.route.base_url} cannot be reached: {reply.message}"
         self.server_error = isinstance(reply, Response) and reply.status >= 500
@@ -414,6 +498,7 @@ class _Call:
 
     async def _send(self, request: Request, seconds: float, *, attempt: int = 1) -> Reply:
         engine = self.engine
+        await self.pace.due(request)
         intended, trail = engine.clock.now_ns(), Trail()
         try:
             sent = await self.wire.send(request, seconds=max(0.001, seconds), trail=trail)

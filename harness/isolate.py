@@ -86,9 +86,7 @@ def _isolate(spec: Spec, case: Case, plain: Case) -> Generator[Case, Outcome | N
 
 def _changed(spec: Spec, case: Case, body: Mapping[str, Json]) -> Case:
     """A case with another body, priced anew."""
-    images = spec.images_asked(body)
-    usd = case.usd / case.images * images if case.images else case.usd
-    return replace(case, body=body, images=images, usd=usd, probes=())
+    return replace(case.sent_as(body, spec.images_asked(body)), probes=())
 
 
 def _differing(one: Mapping[str, Json], two: Mapping[str, Json]) -> list[str]:

@@ -97,6 +97,11 @@ class Case:
     kind: CaseKind = "accept"
     probes: tuple[str, ...] = ()
 
+    def sent_as(self, body: Mapping[str, Json], images: int) -> Case:
+        """The case with another body, priced anew by the number of images that this one asks for."""
+        usd = self.usd / self.images * images if self.images else self.usd
+        return replace(self, body=body, images=images, usd=usd)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -16,13 +16,14 @@ import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
 from harness.audit import Watch
+from harness.cassettes import Shelf, Slot, compact, under_documented_origins, written_by_one
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
@@ -30,7 +31,7 @@ from harness.errors import InputError, OutputError, UsageError
 from harness.history import FORMAT, FileJournal, History, Journal, call_row, exchange_row, intent_row, plan_json, read
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
-from harness.model import Call, Case, Exchange
+from harness.model import Call, Case, Exchange, Json
 from harness.report import document
 from harness.report.results import RunResult
 from harness.schedule import Schedule
@@ -58,16 +59,17 @@ class Finished:
 
 
 class HistoryRecorder:
-    """Writes a run's rows as they happen."""
+    """Writes a run's rows as they happen; ``durable`` intents are on the disk before anything is sent."""
 
-    def __init__(self, journal: Journal, targets: Sequence[Target], watch: Watch) -> None:
-        self._journal, self._watch = journal, watch
+    def __init__(self, journal: Journal, targets: Sequence[Target], watch: Watch, *, durable: bool = True) -> None:
+        self._journal, self._watch, self._durable = journal, watch, durable
         self._routes = {target.route.spec.target: target.route for target in targets}
 
     async def intent(self, call: str, case: Case, derived: str | None) -> None:
         """Record durably that a submit is about to leave."""
         self._journal.append(intent_row(call, case, derived))
-        await self._journal.durable()
+        if self._durable:
+            await self._journal.durable()
 
     def exchange(self, exchange: Exchange) -> None:
         """Record a request and what came back."""
@@ -79,14 +81,21 @@ class HistoryRecorder:
         self._journal.append(call_row(call, phases(self._routes[call.case.target], call)))
 
 
-def header_row(run_id: str, targets: Sequence[Target], request: Request, clock: Clock) -> Mapping[str, Any]:
-    """A run's first row: with it, the run can be judged with nothing else at hand."""
+def header_row(
+    run_id: str, targets: Sequence[Target], request: Request, clock: Clock, settings: Config | None = None
+) -> Mapping[str, Any]:
+    """A run's first row: with it, the run can be judged with nothing else at hand.
+
+    ``anchor_at`` is the date of ``anchor_ns``: when the run began, in a replay when each recording did.
+    """
+    now, own = wall_time().isoformat(timespec="milliseconds"), settings or Config()
+    schedule = Schedule(request.poll_interval).describe()
     return {
         "type": "header",
         "format": FORMAT,
         "segment": 0,
         "run_id": run_id,
-        "started_at": wall_time().isoformat(timespec="milliseconds"),
+        "started_at": now,
         "anchor_ns": clock.now_ns(),
         "harness_version": __version__,
         "mode": request.source,
@@ -94,12 +103,15 @@ def header_row(run_id: str, targets: Sequence[Target], request: Request, clock: 
         "recorded_at": None,
         "seed": request.seed,
         "command": shlex.join(request.command),
-        "schedule": Schedule(request.poll_interval).describe(),
+        "options": {"concurrency": request.concurrency, "deadline_s": request.deadline_seconds},
         "targets": {
             target.plan.target: {
                 "base_url": target.route.base_url,
+                "origins": list(own.provider(target.route.spec.provider).origins),
+                "anchor_at": target.recording.frozen.recorded_at if target.recording else now,
                 "usd_per_image": str(target.price.amount),
                 "price_source": target.price.source,
+                "schedule": target.recording.frozen.schedule if target.recording else schedule,
             }
             for target in targets
         },
@@ -121,7 +133,7 @@ def options_of(request: Request) -> Options:
     )
 
 
-def footer_row(ended: Ended, watch: Watch, unfinished: Mapping[str, str | None]) -> Mapping[str, Any]:
+def footer_row(ended: Ended, audit: Json, unfinished: Mapping[str, str | None]) -> Mapping[str, Any]:
     """A run's last row."""
     return {
         "type": "footer",
@@ -131,7 +143,7 @@ def footer_row(ended: Ended, watch: Watch, unfinished: Mapping[str, str | None])
         "interrupted": ended.interrupted,
         "stopped": ended.stopped,
         "unfinished": dict(unfinished),
-        "audit": watch.audit(),
+        "audit": audit,
     }
 
 
@@ -151,24 +163,47 @@ def check(
     directory = request.out or Path("reports") / run_id
     if (directory / "history.jsonl").exists():
         raise UsageError(f"{directory} holds a run already: name another --out")
-    with simulated(specs, request) as resolved:
+    with ExitStack() as stack:
+        resolved = stack.enter_context(simulated(specs, request))
         targets = targets_of(specs, resolved, settings, environment)
         ledger = Ledger(budget(targets, resolved, settings))
+        slots = slots_of(targets, resolved)
+        stack.enter_context(written_by_one(list(slots.values())))
         keys = [target.key for target in targets if target.key is not None]
         journal = FileJournal(directory, Redactor(key.secret for key in keys))
         try:
-            with tls_of(settings) as tls:
-                # The simulator is on loopback, where no proxy leads.
-                direct = settings if request.source != "simulate" else replace(settings, proxy=None)
-                session = _Session(run_id, targets, resolved, direct, ledger, journal, tls, on_progress)
-                ended, unfinished, code = asyncio.run(session.run())
+            # The simulator is on loopback, where no proxy leads.
+            direct = settings if request.source != "simulate" else replace(settings, proxy=None)
+            tls = stack.enter_context(tls_of(settings))
+            session = _Session(run_id, targets, resolved, direct, ledger, journal, tls, on_progress)
+            ended, unfinished, code = session.replay() if request.source == "replay" else asyncio.run(session.run())
         finally:
             journal.close()
-    with _told_to_stop() as told:
-        # A report takes a moment to draw: SIGTERM promises to be gone within two.
-        result = write_reports(directory, page=code != TERMINATED)
-    code = code or told[0]
+        with _told_to_stop() as told:
+            # A report takes a moment to draw: SIGTERM promises to be gone within two.
+            result = write_reports(directory, page=code != TERMINATED)
+            if slots and result.document["run"]["complete"]:
+                keep_recording(directory, slots)
+        code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result))
+
+
+def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
+    """Where a recording run writes its cassettes; nowhere for any other."""
+    if request.source != "record":
+        return {}
+    shelf = Shelf(request.cassettes)
+    return {target.plan.target: shelf.place(target.route.spec, target.route.flow) for target in targets}
+
+
+def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> None:
+    """Write the cassettes of a recording that has ended, from its history.
+
+    Raises:
+        OutputError: one cannot be written; the history still holds every answer.
+    """
+    history, specs = recorded(directory)
+    compact(history, specs, slots)
 
 
 @contextmanager
@@ -238,11 +273,24 @@ class _Session:
     tls: ssl.SSLContext | None
     on_progress: Callable[[Progress, Ledger], None]
 
+    def replay(self) -> tuple[Ended, Mapping[str, str | None], int]:
+        """Run a recording again; nothing is sent, and nothing has to be durable."""
+        from harness.replay import audit_of, recorded_header, replay
+
+        def begin(clock: Clock) -> HistoryRecorder:
+            header = header_row(self.run_id, self.targets, self.request, clock)
+            self.journal.append({**header, **recorded_header(self.targets)})
+            return HistoryRecorder(self.journal, self.targets, Watch(clock), durable=False)
+
+        ended = replay(self.targets, begin, lambda progress: self.on_progress(progress, self.ledger))
+        self.journal.append(footer_row(ended, audit_of(self.targets), {}))
+        return ended, {}, 0
+
     async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
         clock = RealClock()
         watch = Watch(clock)
-        self.journal.append(header_row(self.run_id, self.targets, self.request, clock))
+        self.journal.append(header_row(self.run_id, self.targets, self.request, clock, self.settings))
         await self.journal.durable()
         wire = wire_of(self.targets, self.settings, clock, self.tls)
         engine = Engine(
@@ -263,7 +311,7 @@ class _Session:
                 await sampling
             await wire.aclose()
         unfinished = engine.unfinished() if stop.status else {}
-        self.journal.append(footer_row(ended, watch, unfinished))
+        self.journal.append(footer_row(ended, watch.audit(), unfinished))
         await self.journal.durable()
         return ended, unfinished, stop.status
 
@@ -350,12 +398,22 @@ def result_of(directory: Path, *, with_todays_specs: bool = False) -> RunResult:
     Raises:
         InputError: the history cannot be read, or its header does not fit together.
     """
-    history = read(directory)
-    specs = specs_of(history, directory, with_todays_specs=with_todays_specs)
+    history, specs = recorded(directory, with_todays_specs=with_todays_specs)
     try:
         return document.build(history, specs)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{directory}: the history does not fit together: {type(error).__name__} at {error}") from None
+
+
+def recorded(directory: Path, *, with_todays_specs: bool = False) -> tuple[History, Mapping[str, Spec]]:
+    """A run directory's history and the specs to judge it by; a recording's as its cassettes keep it.
+
+    Raises:
+        InputError: the history, or a spec in it, cannot be read.
+    """
+    history = read(directory)
+    specs = specs_of(history, directory, with_todays_specs=with_todays_specs)
+    return (under_documented_origins(history, specs) if history.header["mode"] == "record" else history), specs
 
 
 def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> Mapping[str, Spec]:

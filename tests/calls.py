@@ -117,7 +117,7 @@ def simulated(
             wire = Wire(transport, transport, clock, bound, frozenset({origin(ORIGIN)}))
             work.append(Work(target.route, wire, target.plan.cases, target.concurrency))
         ended = await engine.run(work)
-        journal.append(footer_row(ended, watch, engine.unfinished()))
+        journal.append(footer_row(ended, watch.audit(), engine.unfinished()))
         return Run(journal, ended)
 
     return run_virtual(main())

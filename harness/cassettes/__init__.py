@@ -1,0 +1,17 @@
+"""Recordings kept beside a project: the cassette, the frozen plan that it answers, and their larger bodies."""
+
+from harness.cassettes.compact import compact, under_documented_origins
+from harness.cassettes.frozen import Frozen, FrozenCall, disagreement
+from harness.cassettes.shelf import Recording, Shelf, Slot, written_by_one
+
+__all__ = [
+    "Frozen",
+    "FrozenCall",
+    "Recording",
+    "Shelf",
+    "Slot",
+    "compact",
+    "disagreement",
+    "under_documented_origins",
+    "written_by_one",
+]
