@@ -23,7 +23,16 @@ from typing import Any
 
 from harness import __version__
 from harness.audit import Watch
-from harness.cassettes import Shelf, Slot, compact, under_documented_origins, written_by_one
+from harness.cassettes import (
+    Shelf,
+    Slot,
+    changed,
+    compact,
+    contract_of,
+    slot_at,
+    under_documented_origins,
+    written_by_one,
+)
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
@@ -32,10 +41,11 @@ from harness.history import FORMAT, FileJournal, History, Journal, call_row, exc
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
 from harness.model import Call, Case, Exchange, Json
+from harness.planning.reconsider import reconsidered
 from harness.report import document
 from harness.report.results import RunResult
 from harness.schedule import Schedule
-from harness.spec import Spec, SpecError, load, parse, shipped_targets
+from harness.spec import Spec, SpecError, find, load, parse, shipped_targets
 from harness.targets import Request, Target, budget, targets_of
 from harness.transport.guard import GuardedResolver
 from harness.transport.live import AiohttpTransport
@@ -107,6 +117,9 @@ def header_row(
         "targets": {
             target.plan.target: {
                 "base_url": target.route.base_url,
+                "contract": dict(
+                    target.recording.frozen.contract if target.recording else contract_of(target.route.spec)
+                ),
                 "origins": list(own.provider(target.route.spec.provider).origins),
                 "anchor_at": target.recording.frozen.recorded_at if target.recording else now,
                 "usd_per_image": str(target.price.amount),
@@ -181,7 +194,7 @@ def check(
             journal.close()
         with _told_to_stop() as told:
             # A report takes a moment to draw: SIGTERM promises to be gone within two.
-            result = write_reports(directory, page=code != TERMINATED)
+            result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
             if slots and result.document["run"]["complete"]:
                 keep_recording(directory, slots)
         code = code or told[0]
@@ -204,6 +217,22 @@ def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> None:
     """
     history, specs = recorded(directory)
     compact(history, specs, slots)
+
+
+def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
+    """Judge a cassette by today's spec: its answers are given again, into a new run directory.
+
+    Raises:
+        UsageError: the path is no cassette's, or no shipped spec has its target.
+        InputError: it is damaged, or does not answer what the flow of today asks.
+    """
+    slot = slot_at(path)
+    plan = slot.read().frozen.plan
+    request = Request(
+        "replay", flow=plan.flow, cassettes=slot.root, recheck=True, command=("harness", "recheck", str(path))
+    )
+    finished = check(find((plan.target,)), request, settings, {})
+    return finished.result, finished.directory
 
 
 @contextmanager
@@ -400,7 +429,7 @@ def result_of(directory: Path, *, with_todays_specs: bool = False) -> RunResult:
     """
     history, specs = recorded(directory, with_todays_specs=with_todays_specs)
     try:
-        return document.build(history, specs)
+        return document.build(_reconsidered(history, specs) if with_todays_specs else history, specs)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{directory}: the history does not fit together: {type(error).__name__} at {error}") from None
 
@@ -414,6 +443,16 @@ def recorded(directory: Path, *, with_todays_specs: bool = False) -> tuple[Histo
     history = read(directory)
     specs = specs_of(history, directory, with_todays_specs=with_todays_specs)
     return (under_documented_origins(history, specs) if history.header["mode"] == "record" else history), specs
+
+
+def _reconsidered(history: History, specs: Mapping[str, Spec]) -> History:
+    """A history whose cases expect what today's specs state."""
+    plans = []
+    for plan in history.plans:
+        names = changed(history.header["targets"][plan.target]["contract"], specs[plan.target])
+        cases = tuple(reconsidered(case, specs[plan.target], names) for case in plan.cases)
+        plans.append(replace(plan, cases=cases))
+    return replace(history, plans=tuple(plans))
 
 
 def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> Mapping[str, Spec]:

@@ -35,7 +35,11 @@ DEFAULT_MAX_COST = Decimal("1.00")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for. ``cases`` are globs on case ids, ``only`` is an exact choice of them."""
+    """What the command line asks for.
+
+    ``cases`` are globs on case ids, ``only`` is an exact choice of them. A ``recheck`` replays a recording even though
+    its spec has changed since.
+    """
 
     source: Source
     flow: str | None = None
@@ -53,6 +57,7 @@ class Request:
     seed: int = 0
     out: Path | None = None
     cassettes: Path | None = None
+    recheck: bool = False
     command: Sequence[str] = ()
 
 
@@ -120,7 +125,9 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
 
 def narrowed(whole: Plan, request: Request) -> Plan:
     """The cases of a plan that are asked for."""
-    cases = [c for c in whole.cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
+    kinds = ("accept", "repeat") if not request.rejects else ("accept", "reject", "probe", "repeat")
+    cases = [case for case in whole.cases if case.kind in kinds]
+    cases = [c for c in cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
     if request.only is not None:
         cases = [case for case in cases if case.id in request.only]
     if request.max_cases is not None:
@@ -137,10 +144,10 @@ def recording_of(spec: Spec, flow: Flow, request: Request) -> Recording:
     """
     slot = Shelf(request.cassettes).find(spec, flow)
     recording = slot.read()
-    reason = disagreement(recording.frozen, spec)
+    reason = None if request.recheck else disagreement(recording.frozen, spec)
     if reason is not None:
         raise InputError(
-            f"{slot.cassette} was recorded before the spec {spec.path} changed: {reason}. Record it again with harness check "
+            f"{slot.cassette} was recorded before the spec {spec.path} changed {reason}. Record it again with harness check "
             f"{spec.target} --record, or judge the old answers by the new spec with harness recheck {slot.cassette}"
         )
     return recording

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from harness.flow import encode
 from harness.history import plan_from, plan_json
-from harness.model import Case, Fact, Json, Plan
+from harness.model import Case, Json, Plan
+from harness.planning.reconsider import reconsidered
 from harness.spec import Spec
 from harness.spec.contract import AT
 from harness.strict import load_json, load_yaml
@@ -178,29 +178,29 @@ def _hash(value: Json) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def changed(contract: Mapping[str, str], spec: Spec) -> list[str]:
+    """The parameters of which a spec requires something else than a contract; ``""`` for anything else in it."""
+    today = contract_of(spec)
+    return [name for name in {**today, **contract} if today.get(name) != contract.get(name)]
+
+
 def disagreement(frozen: Frozen, spec: Spec) -> str | None:
     """How a spec differs from the one that a recording was made for, as half a sentence; None when it does not.
 
     It names a case whose expectation has changed where there is one, and the place in the document.
     """
-    today = contract_of(spec)
-    if today == frozen.contract:
-        return None
-    changed = [name for name in {**today, **frozen.contract} if today.get(name) != frozen.contract.get(name)]
-    for name in filter(None, changed):
+    names = changed(frozen.contract, spec)
+    for name in filter(None, names):
         parameter = next((one for one in spec.parameters if one.name == name), None)
         if parameter is None:
-            return f"the spec has no parameter {name} any more, which {_first(frozen, name).id} was recorded with"
+            return f"and has no parameter {name} any more, which {_about(frozen, name).id} was recorded with"
         case, why = _affected(frozen, spec, name)
-        return f"the spec of {name} has changed, and with it {case.id}: {why}; {_place(parameter.source)}"
-    return f"what the spec requires beside its parameters has changed, and with it {frozen.plan.cases[0].id}"
+        source = parameter.source
+        return f"in {name}, and with it {case.id}: {why}; {source.document}, {source.where}: {source.states}"
+    return f"beside its parameters, and with it {frozen.plan.cases[0].id}" if names else None
 
 
-def _place(source: Fact) -> str:
-    return f"{source.document}, {source.where}: {source.states}"
-
-
-def _first(frozen: Frozen, name: str) -> Case:
+def _about(frozen: Frozen, name: str) -> Case:
     """A case about a parameter, else one that sends it, else any."""
     cases = frozen.plan.cases
     about = next((case for case in cases if case.parameter == name), None)
@@ -210,25 +210,13 @@ def _first(frozen: Frozen, name: str) -> Case:
 def _affected(frozen: Frozen, spec: Spec, name: str) -> tuple[Case, str]:
     """The first case that the document now expects something else of, and why; else one with the parameter."""
     for case in frozen.plan.cases:
-        broken = name in _violated(spec, case.body)
-        sends = f"it sends {_shown(case.body.get(name))}, "
-        if broken and case.expect == "accept":
-            return case, f"{sends}which is not allowed any more"
-        if not broken and case.expect == "reject" and case.parameter == name and case.kind == "reject":
-            return case, f"{sends}which is allowed now"
-    return _first(frozen, name), "it was planned for the former one"
+        today = reconsidered(case, spec, {name})
+        if today.kind != case.kind:
+            said = "not allowed any more" if today.kind == "reject" else "allowed now"
+            return case, f"it sends {_shown(case.body.get(name))}, which is {said}"
+    return _about(frozen, name), "it was planned for the former one"
 
 
 def _shown(value: Json) -> str:
-    text = encode({"": value}).decode()[len('{"":') : -1]
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _violated(spec: Spec, body: Mapping[str, Json]) -> Iterator[str]:
-    from jsonschema import Draft202012Validator
-
-    for error in Draft202012Validator(dict(spec.input_schema)).iter_errors(dict(body)):
-        if error.absolute_path:
-            yield str(error.absolute_path[0])
-        elif error.validator == "required":
-            yield from (name for name in error.validator_value if name not in body)

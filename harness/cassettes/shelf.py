@@ -185,10 +185,21 @@ class Shelf:
         yield from (found[name] for name in sorted(found))
 
 
-def slots_under(root: Path) -> Iterator[Slot]:
-    """The recordings of one root."""
-    for path in sorted(root.glob("*/*.yaml")):
+def slots_under(root: Path, provider: str = "*") -> Iterator[Slot]:
+    """The recordings of one root, or of one provider there."""
+    for path in sorted(root.glob(f"{provider}/*.yaml")):
         yield Slot(root, path.relative_to(root).as_posix().removesuffix(".yaml"))
+
+
+def slot_at(path: Path) -> Slot:
+    """The recording that a cassette's path names.
+
+    Raises:
+        UsageError: it is not the path of a cassette.
+    """
+    if path.suffix != ".yaml" or not path.is_file():
+        raise UsageError(f"{path} is neither a run directory nor a cassette (…/<provider>/<endpoint>.yaml)")
+    return Slot(path.parent.parent, f"{path.parent.name}/{path.stem}")
 
 
 def _name(spec: Spec, flow: Flow) -> str:
