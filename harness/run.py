@@ -289,6 +289,29 @@ def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
         raise UsageError(f"{settings.path}: ca_bundle {settings.ca_bundle} cannot be read: {error}") from None
 
 
+def replay_into(
+    journal: Journal,
+    run_id: str,
+    targets: Sequence[Target],
+    request: Request,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Ended:
+    """Run recordings again, into a journal; nothing is sent, and nothing has to be durable.
+
+    Raises:
+        InputError: a recording does not answer what its flow asks.
+    """
+    from harness.replay import audit_of, recorded_header, replay
+
+    def begin(clock: Clock) -> HistoryRecorder:
+        journal.append({**header_row(run_id, targets, request, clock), **recorded_header(targets)})
+        return HistoryRecorder(journal, targets, Watch(clock), durable=False)
+
+    ended = replay(targets, begin, on_progress)
+    journal.append(footer_row(ended, audit_of(targets), {}))
+    return ended
+
+
 @dataclass(frozen=True)
 class _Session:
     """What one run needs while it lasts."""
@@ -303,17 +326,9 @@ class _Session:
     on_progress: Callable[[Progress, Ledger], None]
 
     def replay(self) -> tuple[Ended, Mapping[str, str | None], int]:
-        """Run a recording again; nothing is sent, and nothing has to be durable."""
-        from harness.replay import audit_of, recorded_header, replay
-
-        def begin(clock: Clock) -> HistoryRecorder:
-            header = header_row(self.run_id, self.targets, self.request, clock)
-            self.journal.append({**header, **recorded_header(self.targets)})
-            return HistoryRecorder(self.journal, self.targets, Watch(clock), durable=False)
-
-        ended = replay(self.targets, begin, lambda progress: self.on_progress(progress, self.ledger))
-        self.journal.append(footer_row(ended, audit_of(self.targets), {}))
-        return ended, {}, 0
+        """Run recordings again: nothing can be left unfinished."""
+        moved = lambda progress: self.on_progress(progress, self.ledger)  # noqa: E731 - as in run
+        return replay_into(self.journal, self.run_id, self.targets, self.request, moved), {}, 0
 
     async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
