@@ -34,7 +34,7 @@ def try_out(path: Path, *, append: bool = False) -> None:
         if _is_special(target):
             if not os.access(target, os.W_OK):
                 raise OutputError(f"cannot write {path}: no permission; name another file")
-        elif append and target.exists():
+        elif append and os.path.lexists(target):  # a link that leads to itself is there, and does not exist
             os.close(os.open(target, os.O_WRONLY | os.O_APPEND))
         else:
             beside, file = _beside(target)
