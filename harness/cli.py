@@ -194,6 +194,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--resume", is_flag=True, help="Finish the run in --out."),
         click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else."),
         click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."),
+        click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE."),
         click.option("--quiet", is_flag=True, help="No progress, no summary."),
     )
     for option in reversed(options):
@@ -206,8 +207,11 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def check(**options: Any) -> int:
     """Check targets against what their documents promise."""
     request = request_of(options)
+    from harness.report.export import Exports
     from harness.spec import find
 
+    exports = Exports(options["junit"], options["markdown"])
+    exports.try_out(request.out)
     finished = _check(find(options["targets"]), request, _config(), options)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
@@ -215,6 +219,7 @@ def check(**options: Any) -> int:
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
     if not (finished.directory / "report.html").exists():
         click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
+    exports.write(finished.result, finished.directory)
     with _reader_may_leave():
         if options["as_json"]:
             from harness.report.document import dump
@@ -285,7 +290,7 @@ def request_of(options: dict[str, Any]) -> Request:
         _require_as_recorded(options)
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("explore", "resume", "junit"):
+    for name in ("explore", "resume"):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
@@ -385,11 +390,18 @@ def simulate(
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> int:
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE.")
+def report(run: Path, junit: Path | None, markdown: Path | None) -> int:
     """Build the reports of a run directory again from its history."""
+    from harness.report.export import Exports
     from harness.run import write_reports
 
-    for note in write_reports(run).notes:
+    exports = Exports(junit, markdown)
+    exports.try_out()
+    result = write_reports(run)
+    exports.write(result, run)
+    for note in result.notes:
         click.echo(f"{run}: {note}", err=True)
     click.echo(str(run / "report.html"))
     return 0

@@ -36,13 +36,13 @@ from harness.cassettes import (
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
-from harness.errors import InputError, OutputError, UsageError
+from harness.errors import InputError, UsageError
 from harness.history import FORMAT, FileJournal, History, Journal, call_row, exchange_row, intent_row, plan_json, read
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
 from harness.model import Call, Case, Exchange, Json
 from harness.planning.reconsider import reconsidered
-from harness.report import document
+from harness.report import document, export, junit, places
 from harness.report.results import RunResult
 from harness.schedule import Schedule
 from harness.spec import Spec, SpecError, find, load, parse, shipped_targets
@@ -414,7 +414,7 @@ def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:
 
 
 def write_reports(directory: Path, *, with_todays_specs: bool = False, page: bool = True) -> RunResult:
-    """Compute and write the reports of a run directory; without ``page`` only report.json.
+    """Compute and write the reports of a run directory, without ``page`` no HTML; a junit.xml there is kept up to date.
 
     Raises:
         InputError: the history cannot be read.
@@ -426,13 +426,10 @@ def write_reports(directory: Path, *, with_todays_specs: bool = False, page: boo
         from harness.report.html import render
 
         texts["report.html"] = render(result)
+    if (directory / export.JUNIT).exists():
+        texts[export.JUNIT] = junit.render(result)
     for name, text in texts.items():
-        path, temporary = directory / name, directory / f".{name}.{os.getpid()}"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        places.write(directory / name, text)
     return result
 
 
