@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
+LONGEST_MESSAGE = 1000
 
 
 class Seconds(click.FloatRange):
@@ -84,7 +85,7 @@ def main() -> NoReturn:
 def _leave(message: str, status: int) -> NoReturn:
     from harness.report.text import visible
 
-    print(f"harness: {visible(message)}", file=sys.stderr)  # noqa: T201 - the error line
+    print(f"harness: {visible(message, LONGEST_MESSAGE)}", file=sys.stderr)  # noqa: T201 - the error line
     sys.exit(status)
 
 
@@ -217,6 +218,8 @@ def check(**options: Any) -> int:
         click.echo(f"{target}: stopped: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
+    if request.source == "record" and not options["quiet"]:
+        click.echo(_kept(finished), err=True)
     if not (finished.directory / "report.html").exists():
         click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
     exports.write(finished.result, finished.directory)
@@ -228,6 +231,13 @@ def check(**options: Any) -> int:
         elif not options["quiet"] and finished.exit_status < 128:
             _summary(finished.result, finished.directory)
     return finished.exit_status
+
+
+def _kept(finished: Finished) -> str:
+    if finished.cassettes:
+        return f"recorded: {', '.join(map(str, finished.cassettes))}"
+    again = f"the same command with --resume --out {finished.directory} goes on"
+    return f"no cassette was written, since the recording is not complete: {again}"
 
 
 @contextmanager

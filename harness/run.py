@@ -59,13 +59,14 @@ TERMINATED = 128 + signal.SIGTERM
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: where it is, what was found, and how it ended."""
+    """A run that has ended: where it is, what was found, how it ended, and the cassettes that it wrote."""
 
     directory: Path
     result: RunResult
     ended: Ended
     unfinished: Mapping[str, str | None]
     exit_status: int
+    cassettes: tuple[Path, ...] = ()
 
 
 class HistoryRecorder:
@@ -195,10 +196,9 @@ def check(
         with _told_to_stop() as told:
             # A report takes a moment to draw: SIGTERM promises to be gone within two.
             result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
-            if slots and result.document["run"]["complete"]:
-                keep_recording(directory, slots)
+            kept = keep_recording(directory, slots) if slots and result.document["run"]["complete"] else ()
         code = code or told[0]
-    return Finished(directory, result, ended, unfinished, code or exit_status(result))
+    return Finished(directory, result, ended, unfinished, code or exit_status(result), kept)
 
 
 def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
@@ -209,22 +209,23 @@ def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
     return {target.plan.target: shelf.place(target.route.spec, target.route.flow) for target in targets}
 
 
-def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> None:
-    """Write the cassettes of a recording that has ended, from its history.
+def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> tuple[Path, ...]:
+    """Write the cassettes of a recording that has ended, from its history; their paths.
 
     Raises:
         OutputError: one cannot be written; the history still holds every answer.
     """
     history, specs = recorded(directory)
     compact(history, specs, slots)
+    return tuple(slot.cassette for slot in slots.values())
 
 
 def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
     """Judge a cassette by today's spec: its answers are given again, into a new run directory.
 
     Raises:
-        UsageError: the path is no cassette's, or no shipped spec has its target.
-        InputError: it is damaged, or does not answer what the flow of today asks.
+        UsageError: no shipped spec has its target.
+        InputError: it is no cassette, is damaged, or does not answer what the flow of today asks.
     """
     slot = slot_at(path)
     plan = slot.read().frozen.plan

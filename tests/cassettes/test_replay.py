@@ -26,7 +26,13 @@ def test_a_replay_is_the_recorded_run(target, tmp_path):
 
 
 WITH_FURTHER_CALLS = ("never-completes", "crashes-on-seed-maximum", "refuses-output_format-jpeg", "asset-loop")
-ODD_ANSWERS = ("answers-truncated", "answers-half-surrogate", "answers-latin-1", "answers-wide-headers", "omits-submit-request_id")
+ODD_ANSWERS = (
+    "answers-truncated",
+    "answers-half-surrogate",
+    "answers-latin-1",
+    "answers-wide-headers",
+    "omits-submit-request_id",
+)
 
 
 @pytest.mark.parametrize("fault", [*WITH_FURTHER_CALLS, *ODD_ANSWERS])
@@ -102,5 +108,5 @@ def test_an_answer_that_nobody_asks_for_is_an_error(tmp_path):
         return interactions
 
     changed(slot.cassette, other)
-    with pytest.raises(InputError, match="was not recorded|never asked for"):
+    with pytest.raises(InputError, match=r"was not recorded|never asked for"):
         replayed(SPECS[FAL], tmp_path, tmp_path / "run")

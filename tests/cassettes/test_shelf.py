@@ -1,5 +1,6 @@
 """Recordings on disk: found file by file, written whole or not at all, by one run at a time."""
 
+import contextlib
 import os
 import shutil
 from dataclasses import replace
@@ -64,10 +65,8 @@ def test_a_cut_leaves_the_former_recording_or_the_new_one(writes, tmp_path, monk
         return replace_file(self, target)
 
     monkeypatch.setattr(Path, "replace", cut)
-    try:
+    with contextlib.suppress(Cut):
         kept(later, tmp_path)
-    except Cut:
-        pass
     monkeypatch.undo()
     read = slot.read()
     assert len(read.frozen.plan.cases) in (1, 2)
@@ -94,7 +93,10 @@ def test_a_cassette_and_a_plan_of_two_recordings_do_not_fit(tmp_path):
         (lambda slot: slot.cassette.write_bytes(b"\xff"), "is not UTF-8"),
         (lambda slot: slot.cassette.write_bytes(b"version: 1\ninteractions: []\n"), "is empty"),
         (lambda slot: slot.cassette.write_bytes(b"[" * 200_000), "deep|not JSON|nest"),
-        (lambda slot: slot.cassette.write_bytes(b'{"version": 1, "interactions": [{}]}'), "no cassette that the harness"),
+        (
+            lambda slot: slot.cassette.write_bytes(b'{"version": 1, "interactions": [{}]}'),
+            "no cassette that the harness",
+        ),
         (lambda slot: slot.plan.unlink(), "is missing"),
         (lambda slot: slot.plan.write_bytes(b"{}"), "is no frozen plan"),
         (lambda slot: slot.plan.write_bytes(b'{"format": 99}'), "is no frozen plan"),
@@ -115,7 +117,7 @@ def test_a_stored_body_is_checked(tmp_path):
     """A body that is missing, changed or a link elsewhere is an error, and never an answer."""
     slot = kept(recording(max_cases=1, rejects=False), tmp_path)
     cassette = slot.read().cassette
-    digest = sorted(cassette.stored())[0]
+    digest = min(cassette.stored())
     path, stored = slot.blobs / digest, f"vcr-blob:sha256:{digest}".encode()
     path.write_bytes(b"another image")
     with pytest.raises(InputError, match="is not what was stored"):
