@@ -208,10 +208,14 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_run_options
 def check(**options: Any) -> int:
     """Check targets against what their documents promise."""
-    request = request_of(options)
+    request = request_of(options, given(click.get_current_context()))
     from harness.spec import find
 
-    finished = _check(find(options["targets"]), request, _config(), options)
+    # A run that goes on has its own specs: those named beside it are only compared.
+    specs = () if request.resume and not options["targets"] else find(options["targets"])
+    finished = _check(specs, request, _config(), options)
+    if finished.note:
+        click.echo(finished.note, err=True)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
@@ -262,8 +266,18 @@ def _summary(result: RunResult, directory: Path) -> None:
     summary(result, Console(), directory / "report.html")
 
 
-def request_of(options: dict[str, Any]) -> Request:
-    """The options as a request; what is not built yet is said here."""
+def given(context: click.Context) -> frozenset[str]:
+    """The options that a command line names, as they are typed."""
+    named = click.core.ParameterSource.COMMANDLINE
+    return frozenset(
+        option.opts[-1]
+        for option in context.command.params
+        if isinstance(option, click.Option) and context.get_parameter_source(option.name or "") is named
+    )
+
+
+def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> Request:
+    """The options as a request, ``given`` those that were named; what is not built yet is said here."""
     from decimal import Decimal, InvalidOperation
 
     from harness.config import base_urls
@@ -272,14 +286,15 @@ def request_of(options: dict[str, Any]) -> Request:
     chosen = [name for name in SOURCES if options[name]]
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other: name one source")
-    source = chosen[0] if chosen else "replay"
+    # A run that goes on has its own source, which one named beside it must not contradict.
+    source = chosen[0] if chosen else "live" if options["resume"] else "replay"
     if source == "record":
         raise _not_built("--record", "use --live, which keeps the whole history")
     if source not in ("simulate", "live"):
         raise _not_built("--replay, the default,", "use --simulate")
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("explore", "resume", "junit", "cassettes"):
+    for name in ("explore", "junit", "cassettes"):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
@@ -303,6 +318,8 @@ def request_of(options: dict[str, Any]) -> Request:
         seed=options["seed"],
         out=options["out"],
         command=("harness", *sys.argv[1:]),
+        resume=options["resume"],
+        given=given,
     )
 
 

@@ -174,6 +174,12 @@ class Failure:
 PAST_DEADLINE = "the job was not done within"
 """How the reason of a call begins that its deadline has ended."""
 
+INTERRUPTED = "the run was interrupted"
+"""The reason of a call that a signal cut off, and of one that was withheld because of it."""
+
+CUT_OFF = "the run ended before the call did"
+"""The reason of a call that the record has no end of: its run was killed."""
+
 TRANSPORT_FAILURES: Mapping[str, str] = {
     "dns": "the host name could not be resolved",
     "refused": "the connection was refused",

@@ -3,6 +3,8 @@
 Rules
 -----
 * The output place is opened, and the header is durable, before anything is sent.
+* A run that goes on is the same run with more rows: ``check`` decides from its record instead of planning, and the
+  rest is one way for both.
 * When the engine has ended, the report is computed from the history that it left, and from nothing else.
 """
 
@@ -18,22 +20,36 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, resume
 from harness.audit import Watch
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
 from harness.errors import InputError, OutputError, UsageError
-from harness.history import FORMAT, FileJournal, History, Journal, call_row, exchange_row, intent_row, plan_json, read
+from harness.history import (
+    FORMAT,
+    FileJournal,
+    History,
+    Journal,
+    Row,
+    call_row,
+    exchange_row,
+    held,
+    intent_row,
+    plan_json,
+    read,
+)
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
 from harness.model import Call, Case, Exchange
 from harness.report import document
 from harness.report.results import RunResult
 from harness.schedule import Schedule
+from harness.secret import Secret
 from harness.spec import Spec, SpecError, load, parse, shipped_targets
 from harness.targets import Request, Target, budget, targets_of
 from harness.transport.guard import GuardedResolver
@@ -48,13 +64,14 @@ TERMINATED = 128 + signal.SIGTERM
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: where it is, what was found, and how it ended."""
+    """A run that has ended: where it is, what was found, and how it ended; ``note`` is what else is to be said."""
 
     directory: Path
     result: RunResult
     ended: Ended
     unfinished: Mapping[str, str | None]
     exit_status: int
+    note: str = ""
 
 
 class HistoryRecorder:
@@ -79,27 +96,24 @@ class HistoryRecorder:
         self._journal.append(call_row(call, phases(self._routes[call.case.target], call)))
 
 
-def header_row(run_id: str, targets: Sequence[Target], request: Request, clock: Clock) -> Mapping[str, Any]:
-    """A run's first row: with it, the run can be judged with nothing else at hand."""
-    return {
-        "type": "header",
-        "format": FORMAT,
-        "segment": 0,
-        "run_id": run_id,
-        "started_at": wall_time().isoformat(timespec="milliseconds"),
-        "anchor_ns": clock.now_ns(),
-        "harness_version": __version__,
+def header_row(
+    run_id: str, targets: Sequence[Target], request: Request, clock: Clock, max_cost: Decimal | None = None
+) -> Row:
+    """A run's first row: with it, the run can be judged and gone on with, with nothing else at hand."""
+    return _segment(0, run_id, request, clock, max_cost) | {
         "mode": request.source,
         "recorded_from": None,
         "recorded_at": None,
         "seed": request.seed,
-        "command": shlex.join(request.command),
         "schedule": Schedule(request.poll_interval).describe(),
+        "options": resume.recorded_options(request),
         "targets": {
             target.plan.target: {
                 "base_url": target.route.base_url,
                 "usd_per_image": str(target.price.amount),
                 "price_source": target.price.source,
+                "concurrency": target.concurrency,
+                "rate": target.rate,
             }
             for target in targets
         },
@@ -108,6 +122,27 @@ def header_row(run_id: str, targets: Sequence[Target], request: Request, clock: 
             for target in targets
         },
         "plans": [plan_json(target.plan) for target in targets],
+    }
+
+
+def resumed_row(history: History, request: Request, clock: Clock, max_cost: Decimal | None) -> Row:
+    """The header of a further segment: everything that is not its own stands in the first one."""
+    return _segment(len(history.headers), history.header["run_id"], request, clock, max_cost)
+
+
+def _segment(number: int, run_id: str, request: Request, clock: Clock, max_cost: Decimal | None) -> dict[str, Any]:
+    date, now_ns = wall_time(), clock.now_ns()
+    return {
+        "type": "header",
+        "format": FORMAT,
+        "segment": number,
+        "run_id": run_id,
+        "started_at": date.isoformat(timespec="milliseconds"),
+        # The instant of the date as it is written, to the millisecond: later segments are placed by it.
+        "anchor_ns": now_ns - date.microsecond % 1000 * 1000,
+        "harness_version": __version__,
+        "command": shlex.join(request.command),
+        "max_cost": None if max_cost is None else str(max_cost),
     }
 
 
@@ -142,11 +177,15 @@ def check(
     environment: Mapping[str, str],
     on_progress: Callable[[Progress, Ledger], None] = lambda _, __: None,
 ) -> Finished:
-    """Run a conformance check and leave its run directory.
+    """Run a conformance check and leave its run directory; go on with the one in ``request.out`` when asked to.
+
+    ``specs`` are the targets; for a run that goes on they may be none, or have to be its own.
 
     Raises:
         HarnessError: something was refused before anything was sent, or the run directory cannot be written.
     """
+    if request.resume:
+        return _resume(specs, request, settings, environment, on_progress)
     run_id = f"{wall_time():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     directory = request.out or Path("reports") / run_id
     if (directory / "history.jsonl").exists():
@@ -154,16 +193,63 @@ def check(
     with simulated(specs, request) as resolved:
         targets = targets_of(specs, resolved, settings, environment)
         ledger = Ledger(budget(targets, resolved, settings))
-        keys = [target.key for target in targets if target.key is not None]
-        journal = FileJournal(directory, Redactor(key.secret for key in keys))
-        try:
-            with tls_of(settings) as tls:
-                # The simulator is on loopback, where no proxy leads.
-                direct = settings if request.source != "simulate" else replace(settings, proxy=None)
-                session = _Session(run_id, targets, resolved, direct, ledger, journal, tls, on_progress)
-                ended, unfinished, code = asyncio.run(session.run())
-        finally:
-            journal.close()
+        journal = FileJournal(directory, Redactor(_secrets(targets)))
+        # The simulator is on loopback, where no proxy leads.
+        direct = settings if request.source != "simulate" else replace(settings, proxy=None)
+
+        def header(clock: Clock) -> Row:
+            return header_row(run_id, targets, resolved, clock, ledger.limit)
+
+        how = _run(_Session(header, targets, resolved, direct, ledger, journal, on_progress))
+    return _reported(directory, *how)
+
+
+def _resume(
+    specs: Sequence[Spec],
+    request: Request,
+    settings: Config,
+    environment: Mapping[str, str],
+    on_progress: Callable[[Progress, Ledger], None],
+) -> Finished:
+    if request.out is None:
+        raise UsageError("--resume goes on with the run in --out: name its directory")
+    directory = request.out
+    with held(directory) as file:
+        history = read(directory)
+        if resume.is_finished(history):
+            return _nothing_left(directory)
+        begun = resume.request_of(history, specs, request)
+        kept = specs_of(history, directory, with_todays_specs=False)
+        targets = resume.targets_of(history, kept, begun, settings, environment)
+        ledger = resume.ledger_of(history, resume.limit_of(history, request))
+
+        def header(clock: Clock) -> Row:
+            return resumed_row(history, begun, clock, ledger.limit)
+
+        journal = FileJournal(directory, Redactor(_secrets(targets)), file)
+        how = _run(_Session(header, targets, begun, settings, ledger, journal, on_progress, history))
+    return _reported(directory, *how)
+
+
+def _nothing_left(directory: Path) -> Finished:
+    result = write_reports(directory)
+    ended = Ended(complete=True, stopped={}, interrupted=False, simulated=False)
+    return Finished(directory, result, ended, {}, exit_status(result), f"{directory} is finished: nothing was sent")
+
+
+def _secrets(targets: Sequence[Target]) -> list[Secret]:
+    return [target.key.secret for target in targets if target.key is not None]
+
+
+def _run(session: _Session) -> tuple[Ended, Mapping[str, str | None], int]:
+    try:
+        with tls_of(session.settings) as tls:
+            return asyncio.run(session.run(tls))
+    finally:
+        session.journal.close()
+
+
+def _reported(directory: Path, ended: Ended, unfinished: Mapping[str, str | None], code: int) -> Finished:
     with _told_to_stop() as told:
         # A report takes a moment to draw: SIGTERM promises to be gone within two.
         result = write_reports(directory, page=code != TERMINATED)
@@ -227,24 +313,26 @@ def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
 
 @dataclass(frozen=True)
 class _Session:
-    """What one run needs while it lasts."""
+    """What one segment of a run needs while it lasts; ``history`` is what earlier ones recorded."""
 
-    run_id: str
+    header: Callable[[Clock], Row]
     targets: Sequence[Target]
     request: Request
     settings: Config
     ledger: Ledger
     journal: FileJournal
-    tls: ssl.SSLContext | None
     on_progress: Callable[[Progress, Ledger], None]
+    history: History | None = None
 
-    async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
+    async def run(self, tls: ssl.SSLContext | None) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
         clock = RealClock()
         watch = Watch(clock)
-        self.journal.append(header_row(self.run_id, self.targets, self.request, clock))
+        header = self.header(clock)
+        self.journal.append(header)
         await self.journal.durable()
-        wire = wire_of(self.targets, self.settings, clock, self.tls)
+        wire = wire_of(self.targets, self.settings, clock, tls)
+        work = [self._work(target, wire, header) for target in self.targets]
         engine = Engine(
             clock,
             HistoryRecorder(self.journal, self.targets, watch),
@@ -256,7 +344,7 @@ class _Session:
         sampling = asyncio.create_task(watch.sample())
         try:
             with stop.on_signals():
-                ended = await engine.run([work_of(target, wire) for target in self.targets])
+                ended = await engine.run(work)
         finally:
             sampling.cancel()
             with suppress(asyncio.CancelledError):
@@ -266,6 +354,13 @@ class _Session:
         self.journal.append(footer_row(ended, watch, unfinished))
         await self.journal.durable()
         return ended, unfinished, stop.status
+
+    def _work(self, target: Target, wire: Wire, header: Row) -> Work:
+        work = work_of(target, wire)
+        if self.history is None:
+            return work
+        done, cut_off = resume.left_of(self.history, target.plan.target, header)
+        return replace(work, done=done, unfinished=cut_off)
 
 
 class _Stop:

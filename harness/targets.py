@@ -34,7 +34,10 @@ DEFAULT_MAX_COST = Decimal("1.00")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for. ``cases`` are globs on case ids, ``only`` is an exact choice of them."""
+    """What the command line asks for. ``cases`` are globs on case ids, ``only`` is an exact choice of them.
+
+    ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside it, as they are typed.
+    """
 
     source: Source
     flow: str | None = None
@@ -52,6 +55,8 @@ class Request:
     seed: int = 0
     out: Path | None = None
     command: Sequence[str] = ()
+    resume: bool = False
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ LEVELS = (
     {"transport", "ledger"},
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks"},
-    {"report", "targets", "strategies"},
+    {"report", "targets", "strategies", "resume"},
     {"run"},
     {"caller"},
     {"cli"},

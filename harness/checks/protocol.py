@@ -399,6 +399,8 @@ def transport(seen: Evidence) -> Findings:
         reply = exchange.reply
         if not isinstance(reply, Failure) or exchange.step == "asset":
             continue
+        if reply.kind == "interrupted" and exchange.step != "submit":
+            continue  # cut off here, and asked again when the run goes on
         message = f"the {exchange.step} got no answer ({reply.kind}): {reply.message}"
         if exchange.step == "submit":
             found.append(seen.unknown("transport", message, reply.kind))
