@@ -38,7 +38,7 @@ from harness.ledger import ZERO, Ledger
 from harness.metrics.cost import UsdPrice, cost
 from harness.model import CUT_OFF, INTERRUPTED, Call, Json, Plan
 from harness.spec import Spec, load, shipped_targets
-from harness.targets import Request, Target, base_url, key_of
+from harness.targets import Request, Target, base_url, key_of, require_known_names
 
 OPTIONS: Mapping[str, str] = {
     "flow": "--flow",
@@ -151,6 +151,7 @@ def targets_of(
         UsageError: a base URL or a key cannot be used.
         InputError: the header does not fit together.
     """
+    require_known_names(list(specs.values()), request, settings)
     try:
         return tuple(
             _target(

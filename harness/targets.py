@@ -187,7 +187,7 @@ def targets_of(
     Raises:
         UsageError: something about one of them cannot be used.
     """
-    _require_known_names(specs, request, settings)
+    require_known_names(specs, request, settings)
     targets = tuple(_target(spec, request, settings, environment) for spec in specs)
     if request.only is None and not any(target.plan.cases for target in targets):
         example = f"{specs[0].target}/guidance_scale/above-maximum"
@@ -195,8 +195,12 @@ def targets_of(
     return targets
 
 
-def _require_known_names(specs: Sequence[Spec], request: Request, settings: Config) -> None:
-    """A misspelt provider would otherwise leave a base URL, and with it a trust, or a limit unused."""
+def require_known_names(specs: Sequence[Spec], request: Request, settings: Config) -> None:
+    """A misspelt provider would otherwise leave a base URL, and with it a trust, or a limit unused.
+
+    Raises:
+        UsageError: an option or the configuration names a provider or flow that there is not.
+    """
     if not request.base_urls and not settings.providers:
         return
     known = {spec.provider: set(spec.flows) for spec in specs}
