@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench lock wheel clean
+.PHONY: demo test lint format bench cassettes lock wheel clean
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -14,8 +14,8 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: $(STAMP) ## All shipped targets over real HTTP on loopback, against the simulator: no key, no network
-	$(BIN)/harness check --simulate
+demo: $(STAMP) ## All shipped targets from their cassettes, then a simulated bench over HTTP: no key, no network
+	$(BIN)/harness check
 
 test: $(STAMP) ## Every test
 	$(BIN)/python -m pytest -n auto
@@ -32,6 +32,9 @@ format: $(STAMP)
 
 bench: $(STAMP) ## Every figure of the documentation, measured on this machine
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+cassettes: $(STAMP) ## Record the committed cassettes again, over HTTP from the simulator
+	$(BIN)/python -m tests.record_cassettes
 
 lock: ## Resolve the dependencies anew, for every supported Python
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet pyproject.toml --output-file requirements.lock

@@ -174,14 +174,11 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-cases", type=click.IntRange(min=0), help="The first N accept cases of each target."),
         click.option("--explore", type=click.IntRange(min=0), default=0, help="N further drawn requests per target."),
         click.option("--max-cost", metavar="USD", help="Budget of the run (1.00 for --live and --record)."),
-        click.option(
-            "--concurrency", type=click.IntRange(min=1), default=8, show_default=True, help="Jobs in flight per target."
-        ),
+        click.option("--concurrency", type=click.IntRange(min=1), show_default="8", help="Jobs in flight per target."),
         click.option(
             "--deadline",
             type=Seconds(),
-            default=300.0,
-            show_default=True,
+            show_default="300",
             metavar="S",
             help="Seconds per job.",
         ),
@@ -191,12 +188,13 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="S",
             help="A fixed step instead of the adaptive one.",
         ),
-        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--seed", type=int, show_default="0"),
         click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory (reports/<run-id>)."),
         click.option("--cassettes", type=click.Path(path_type=Path), metavar="DIR", help="Where cassettes are."),
         click.option("--resume", is_flag=True, help="Finish the run in --out."),
         click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else."),
         click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."),
+        click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE."),
         click.option("--quiet", is_flag=True, help="No progress, no summary."),
     )
     for option in reversed(options):
@@ -209,8 +207,11 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def check(**options: Any) -> int:
     """Check targets against what their documents promise."""
     request = request_of(options, given(click.get_current_context()))
+    from harness.report.export import Exports
     from harness.spec import find
 
+    exports = Exports(options["junit"], options["markdown"])
+    exports.try_out(request.out)
     # A run that goes on has its own specs: those named beside it are only compared.
     specs = () if request.resume and not options["targets"] else find(options["targets"])
     finished = _check(specs, request, _config(), options)
@@ -222,6 +223,7 @@ def check(**options: Any) -> int:
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
     if not (finished.directory / "report.html").exists():
         click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
+    exports.write(finished.result, finished.directory)
     with _reader_may_leave():
         if options["as_json"]:
             from harness.report.document import dump
@@ -266,6 +268,17 @@ def _summary(result: RunResult, directory: Path) -> None:
     summary(result, Console(), directory / "report.html")
 
 
+RECORDED = ("tier", "repeats", "explore", "concurrency", "deadline", "poll_interval", "seed", "base_urls")
+"""Options that a recording has decided."""
+
+
+def _require_as_recorded(options: dict[str, Any]) -> None:
+    for name in RECORDED:
+        if options[name] not in (None, False, ()) and (name, options[name]) != ("explore", 0):
+            option = "--base-url" if name == "base_urls" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} would change what was recorded: leave it out, or use --simulate or --live")
+
+
 def given(context: click.Context) -> frozenset[str]:
     """The options that a command line names, as they are typed."""
     named = click.core.ParameterSource.COMMANDLINE
@@ -288,13 +301,11 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other: name one source")
     # A run that goes on has its own source, which one named beside it must not contradict.
     source = chosen[0] if chosen else "live" if options["resume"] else "replay"
-    if source == "record":
-        raise _not_built("--record", "use --live, which keeps the whole history")
-    if source not in ("simulate", "live"):
-        raise _not_built("--replay, the default,", "use --simulate")
+    if source == "replay" and not options["resume"]:
+        _require_as_recorded(options)
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("explore", "junit", "cassettes"):
+    for name in ("explore",):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
@@ -312,11 +323,12 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
         cases=options["cases"],
         max_cases=options["max_cases"],
         max_cost=cost,
-        concurrency=options["concurrency"],
-        deadline_seconds=options["deadline"],
+        concurrency=options["concurrency"] or 8,
+        deadline_seconds=options["deadline"] or 300.0,
         poll_interval=options["poll_interval"],
-        seed=options["seed"],
+        seed=options["seed"] or 0,
         out=options["out"],
+        cassettes=options["cassettes"],
         command=("harness", *sys.argv[1:]),
         resume=options["resume"],
         given=given,
@@ -395,11 +407,18 @@ def simulate(
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> int:
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE.")
+def report(run: Path, junit: Path | None, markdown: Path | None) -> int:
     """Build the reports of a run directory again from its history."""
+    from harness.report.export import Exports
     from harness.run import write_reports
 
-    for note in write_reports(run).notes:
+    exports = Exports(junit, markdown)
+    exports.try_out()
+    result = write_reports(run)
+    exports.write(result, run)
+    for note in result.notes:
         click.echo(f"{run}: {note}", err=True)
     click.echo(str(run / "report.html"))
     return 0
@@ -408,12 +427,14 @@ def report(run: Path) -> int:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def recheck(run: Path) -> int:
-    """Judge a run directory's history by today's specs and checks; send nothing."""
-    from harness.run import exit_status, write_reports
+    """Judge a run directory's history, or a cassette, by today's specs and checks; send nothing."""
+    from harness.run import exit_status, recheck_cassette, write_reports
 
-    result = write_reports(run, with_todays_specs=True)
+    result, place = (
+        (write_reports(run, with_todays_specs=True), run) if run.is_dir() else recheck_cassette(run, _config())
+    )
     with _reader_may_leave():
-        _summary(result, run)
+        _summary(result, place)
     return exit_status(result)
 
 
@@ -424,8 +445,28 @@ def compare(arguments: tuple[str, ...]) -> None:
     raise _not_built("compare", f"open the reports of {' '.join(arguments) or 'the runs'} side by side")
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def cassettes(arguments: tuple[str, ...]) -> None:
-    """List or lint cassettes."""
-    raise _not_built("cassettes", f"there are none yet ({' '.join(arguments) or 'list'})")
+@cli.group()
+def cassettes() -> None:
+    """What was recorded, and whether it may be committed."""
+
+
+@cassettes.command("list")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def cassettes_list(paths: tuple[Path, ...]) -> None:
+    """List recordings: those that a replay finds, or those under PATHS."""
+    from harness.cassettes.lint import listing, slots_of
+    from harness.spec.show import console
+
+    listing(slots_of(paths), console())
+
+
+@cassettes.command("lint")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def cassettes_lint(paths: tuple[Path, ...]) -> int:
+    """Point at what is wrong with recordings: damage, what does not fit, and anything that looks like a secret."""
+    from harness.cassettes.lint import lint, slots_of
+
+    problems = lint(slots_of(paths), os.environ)
+    for problem in problems:
+        click.echo(problem)
+    return 1 if problems else 0

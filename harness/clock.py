@@ -36,6 +36,10 @@ class Clock(Protocol):
         """Wait; zero and less only yield."""
         ...
 
+    async def until(self, instant_ns: int) -> None:
+        """Wait for an instant; one that has passed only yields."""
+        ...
+
 
 class RealClock:
     """The machine's monotonic clock."""
@@ -48,6 +52,10 @@ class RealClock:
         """Wait on the running event loop."""
         await asyncio.sleep(max(0.0, seconds))
 
+    async def until(self, instant_ns: int) -> None:
+        """Wait for an instant on the running event loop."""
+        await self.sleep((instant_ns - self.now_ns()) / NS)
+
 
 class VirtualClock:
     """The clock of the running ``VirtualLoop``."""
@@ -59,6 +67,14 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Wait in virtual time."""
         await asyncio.sleep(max(0.0, seconds))
+
+    async def until(self, instant_ns: int) -> None:
+        """Wait for an instant, and be there to the nanosecond.
+
+        The loop's timers are floats: a last step of a nanosecond or two makes up for their rounding.
+        """
+        while (left := instant_ns - self.now_ns()) > 0:
+            await self.sleep(left / NS)
 
 
 def wall_time() -> datetime:

@@ -39,6 +39,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -63,7 +64,7 @@ from harness.model import (
 )
 from harness.schedule import RETRY_TRIES, Pacer, Schedule, retry_delay
 from harness.transport.live import Trail
-from harness.transport.wire import SIMULATOR_HEADER, Sent, Wire
+from harness.transport.wire import SIMULATOR_HEADER, Sent
 
 REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
@@ -102,6 +103,35 @@ class Recorder(Protocol):
         ...
 
 
+class Way(Protocol):
+    """The way out of a call: the wire, or a recording."""
+
+    async def send(self, request: Request, *, seconds: float, trail: Trail | None = None) -> Sent:
+        """Send a request and return what came back, within ``seconds``."""
+        ...
+
+
+class Pace(Protocol):
+    """When a call asks: by a schedule, or as it was recorded."""
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long its job may take."""
+        ...
+
+    async def due(self, request: Request) -> None:
+        """Wait for the instant at which a request is wanted to leave."""
+        ...
+
+    async def poll(self, wait: Wait, accepted_ns: int, deadline_ns: int) -> bool:
+        """Wait for the next poll of a job; False when its deadline came first."""
+        ...
+
+    async def retry(self, tries: int, retry_after: str | None) -> None:
+        """Wait before a submit that nobody took is tried again."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One target's share of a run; ``rate`` bounds its submits per second.
@@ -111,12 +141,23 @@ class Work:
     """
 
     route: Route
-    wire: Wire
+    wire: Way
     cases: Sequence[Case]
     concurrency: int
     rate: float | None = None
     done: Sequence[Call] = ()
     unfinished: Sequence[Call] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A call that a recording holds, to be run again: its way out and pace, and when it is begun."""
+
+    work: Work
+    case: Case
+    derived: str | None
+    pace: Pace
+    start_ns: int
 
 
 @dataclass(slots=True)
@@ -147,8 +188,8 @@ class _Withheld(Exception):
     """A submit that has not been taken by anybody is not sent any more; the message says why."""
 
 
-class _Lost(Exception):
-    """What may have been sent before is not sent again, and its answer is not on record."""
+class RecordEnds(Exception):
+    """What may have been sent before is not sent again, and its answer is not on record; the message says why."""
 
 
 class _Gate:
@@ -220,6 +261,28 @@ class Engine:
         complete = not interrupted and not self.stopped and self.progress.done >= self.progress.planned
         return Ended(complete, dict(self.stopped), interrupted, self.progress.simulated)
 
+    async def again(self, recorded: Sequence[Again]) -> Ended:
+        """Run again exactly the calls of a recording, in its order and at its instants.
+
+        What decided on them (the plan, the budget, a stop, a confirmation) was the recorded run's business.
+        """
+        self.progress.planned = sum(one.derived is None for one in recorded)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in recorded:
+                    await self.clock.until(one.start_ns)
+                    group.create_task(self._again(one, group))
+        except ExceptionGroup as error:
+            raise _sole(error) from None
+        return Ended(True, {}, False, self.progress.simulated)
+
+    async def _again(self, one: Again, group: asyncio.TaskGroup) -> None:
+        downloads = None if one.derived == ISOLATION else group
+        with suppress(_Stopped):
+            await self._case(
+                one.work, _Gate(self.clock, None), one.case, derived=one.derived, downloads=downloads, pace=one.pace
+            )
+
     def interrupt(self, seconds: float) -> None:
         """Send nothing new; leave once the answers in flight are here, or after ``seconds``."""
         self._grace_seconds = seconds
@@ -264,7 +327,9 @@ class Engine:
         doubtful: deque[tuple[Case, str | None]] = deque(
             (call.case, CONFIRMATION) for call in work.done if call.derived is None and _answered_5xx(call.exchanges)
         )
-        cut_off = deque(_Call(self, work, c.case, c.id, c.derived, recorded=c.exchanges) for c in work.unfinished)
+        cut_off = deque(
+            _Call(self, work, c.case, c.id, derived=c.derived, recorded=c.exchanges) for c in work.unfinished
+        )
         self._open |= {call.id: call for call in cut_off}
         gate = _Gate(self.clock, work.rate)
         try:
@@ -333,6 +398,7 @@ class Engine:
         derived: str | None,
         downloads: asyncio.TaskGroup | None = None,
         doubtful: deque[tuple[Case, str | None]] | None = None,
+        pace: Pace | None = None,
     ) -> Outcome | None:
         """Send one case and see its job to the end; None when it was not sent."""
         if not await self.ledger.reserve(case.usd):
@@ -348,7 +414,7 @@ class Engine:
             self.ledger.settle(case.usd, "no")
             return None
         self._calls += 1
-        call = _Call(self, work, case, f"c{self._calls:06d}", derived)
+        call = _Call(self, work, case, f"c{self._calls:06d}", derived=derived, pace=pace)
         self._open[call.id] = call
         return await self._through(call, downloads=downloads, doubtful=doubtful)
 
@@ -407,6 +473,30 @@ class Engine:
         self.on_progress(self.progress)
 
 
+class _Scheduled:
+    """A live call's pace: polls by the run's schedule, everything else at once."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._clock, self.deadline_seconds = engine.clock, engine.options.deadline_seconds
+        # A job's own generator: its polls do not depend on which other jobs are in flight.
+        self._rng = random.Random(f"{engine.options.seed}/{name}")  # noqa: S311 - phases, not secrets
+        self._pacer = Pacer(engine.options.schedule, self._rng)
+
+    async def due(self, request: Request) -> None:
+        """At once."""
+
+    async def poll(self, wait: Wait, accepted_ns: int, deadline_ns: int) -> bool:
+        """Wait as long as the schedule says."""
+        now = self._clock.now_ns()
+        delay, left = self._pacer.delay(wait, (now - accepted_ns) / NS), (deadline_ns - now) / NS
+        await self._clock.sleep(min(delay, left))
+        return delay < left
+
+    async def retry(self, tries: int, retry_after: str | None) -> None:
+        """Wait as long as the answer advised, or longer each time."""
+        await self._clock.sleep(retry_delay(tries, retry_after, self._rng))
+
+
 def _simulated(exchange: Exchange) -> bool:
     return exchange.response is not None and SIMULATOR_HEADER in exchange.response.headers
 
@@ -429,8 +519,9 @@ class _Call:
         work: Work,
         case: Case,
         call_id: str,
-        derived: str | None,
         *,
+        derived: str | None,
+        pace: Pace | None = None,
         recorded: Sequence[Exchange] | None = None,
     ) -> None:
         self.engine, self.route, self.wire = engine, work.route, work.wire
@@ -442,9 +533,7 @@ class _Call:
         self.stop_reason = ""
         self.job_id: str | None = None
         self.submitted: Json = None
-        # A job's own generator: its polls do not depend on which other jobs are in flight.
-        self.rng = random.Random(f"{engine.options.seed}/{case.id}/{derived}")  # noqa: S311 - phases, not secrets
-        self.pacer = Pacer(engine.options.schedule, self.rng)
+        self.pace = pace or _Scheduled(engine, f"{case.id}/{derived}")
         self.synchronous = work.route.synchronous(case.body)
         for exchange in self.exchanges:
             if exchange.step == "submit":
@@ -452,15 +541,12 @@ class _Call:
 
     @property
     def left(self) -> bool:
-        """Whether a submit of this call may have left this machine."""
-        return any(
-            e.request_body is not None and not (isinstance(e.reply, Failure) and not e.reply.left)
-            for e in self.exchanges
-        )
+        """Whether a submit of this call may have been taken by somebody."""
+        return any(e.request_body is not None and submit_meaning(e.reply) != "again" for e in self.exchanges)
 
     async def job(self) -> JobEnd:
         """Drive the job's flow to its end or to the deadline."""
-        clock, limit_ns = self.engine.clock, round(self.engine.options.deadline_seconds * NS)
+        clock, limit_ns = self.engine.clock, round(self.pace.deadline_seconds * NS)
         flow = flow_for(self.route, self.case)
         ask = next(flow)
         reply: Reply | None
@@ -470,13 +556,9 @@ class _Call:
                 if isinstance(ask, Wait) and not self._looked:
                     reply = None  # recorded answers were waited for then; after them the job is asked at once
                 elif isinstance(ask, Wait):
-                    delay = self.pacer.delay(ask, (clock.now_ns() - accepted) / NS)
-                    left = (deadline - clock.now_ns()) / NS
-                    if delay >= left:
-                        await clock.sleep(left)
+                    if not await self.pace.poll(ask, accepted, deadline):
                         await self._cancel()
                         return self._expired()
-                    await clock.sleep(delay)
                     reply = None
                 elif ask.step == "submit":
                     submit = await self._submit(ask)
@@ -496,8 +578,9 @@ class _Call:
             return finished
         except _Withheld as reason:
             return JobEnd(Outcome.UNKNOWN, "no", None, str(reason))
-        except _Lost:
-            return JobEnd(Outcome.UNKNOWN, "unknown", None, LOST)
+        except RecordEnds as reason:
+            doubtful = str(reason) == LOST or self.left
+            return JobEnd(Outcome.UNKNOWN, "unknown" if doubtful else "no", None, str(reason))
 
     async def _cancel(self) -> None:
         """Ask once, where the document says how, that a job which took too long goes no further."""
@@ -507,7 +590,7 @@ class _Call:
             await self._send(request, CANCEL_SECONDS)
 
     def _expired(self) -> JobEnd:
-        seconds = self.engine.options.deadline_seconds
+        seconds = self.pace.deadline_seconds
         return JobEnd(Outcome.UNKNOWN, "unknown", self.job_id, f"{PAST_DEADLINE} {seconds:g} s")
 
     async def _submit(self, request: Request) -> Exchange:
@@ -515,7 +598,7 @@ class _Call:
         if self.cut_off:
             return self._submitted()
         engine = self.engine
-        seconds = engine.options.deadline_seconds if self.synchronous else REQUEST_SECONDS
+        seconds = self.pace.deadline_seconds if self.synchronous else REQUEST_SECONDS
         for attempt in range(1, RETRY_TRIES + 1):
             if reason := engine.closed(self.case.target):
                 raise _Withheld(reason)
@@ -523,7 +606,7 @@ class _Call:
             if not self._tried_again(reply, attempt):
                 break
             after = reply.headers.get("retry-after") if isinstance(reply, Response) else None
-            await engine.clock.sleep(retry_delay(attempt, after, self.rng))
+            await self.pace.retry(attempt, after)
         if isinstance(reply, Failure) and not reply.left:
             self.stop_reason = f"{self.route.base_url} cannot be reached: {reply.message}"
         return self.exchanges[-1]
@@ -532,7 +615,7 @@ class _Call:
         """The submit of a cut-off call, once its answer says for certain what became of it."""
         submits = [exchange for exchange in self.exchanges if exchange.step == "submit"]
         if not submits or self._tried_again(submits[-1].reply, submits[-1].attempt):
-            raise _Lost
+            raise RecordEnds(LOST)
         return submits[-1]
 
     def _tried_again(self, reply: Reply, attempt: int) -> bool:
@@ -559,8 +642,9 @@ class _Call:
         if (known := self._recorded(request)) is not None:
             return known.reply
         if self.cut_off and request.body is not None:
-            raise _Lost
+            raise RecordEnds(LOST)
         self._looked |= request.step in ("status", "result")
+        await self.pace.due(request)
         intended, trail = engine.clock.now_ns(), Trail()
         try:
             sent = await self.wire.send(request, seconds=max(0.001, seconds), trail=trail)

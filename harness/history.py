@@ -526,8 +526,7 @@ def _sent_case(intent: Row, case: Case, blob: Bodies) -> Case:
     body = _bytes(intent.get("body"), blob)
     if body is None:
         return case
-    usd = case.usd / case.images * intent["images"] if case.images else case.usd
-    return replace(case, body=load_json(body), images=intent["images"], usd=usd)
+    return case.sent_as(load_json(body), intent["images"])
 
 
 def _call(intent: Row, case: Case, exchanges: list[Exchange], end: Row | None) -> Call:

@@ -14,7 +14,7 @@ record, and both come to the same culprits.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.model import Call, Case, Json, Outcome
 from harness.spec import Spec
@@ -95,9 +95,7 @@ def _isolate(spec: Spec, case: Case, plain: Case) -> Generator[Case, Outcome | N
 
 def _changed(spec: Spec, case: Case, body: Mapping[str, Json]) -> Case:
     """A case with another body, priced anew."""
-    images = spec.images_asked(body)
-    usd = case.usd / case.images * images if case.images else case.usd
-    return replace(case, body=body, images=images, usd=usd, probes=())
+    return case.sent_as(body, spec.images_asked(body))
 
 
 def _differing(one: Mapping[str, Json], two: Mapping[str, Json]) -> list[str]:

@@ -97,6 +97,13 @@ class Case:
     kind: CaseKind = "accept"
     probes: tuple[str, ...] = ()
 
+    def sent_as(self, body: Mapping[str, Json], images: int) -> Case:
+        """The case as it was sent: with another body it is priced anew by its images, and asks nothing beside its job."""
+        if body == self.body:
+            return self
+        usd = self.usd / self.images * images if self.images else self.usd
+        return replace(self, body=body, images=images, usd=usd, probes=())
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

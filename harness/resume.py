@@ -40,29 +40,42 @@ from harness.model import CUT_OFF, INTERRUPTED, Call, Json, Plan
 from harness.spec import Spec, load, shipped_targets
 from harness.targets import Request, Target, base_url, key_of, require_known_names
 
-OPTIONS: Mapping[str, str] = {
-    "flow": "--flow",
-    "tier": "--tier",
-    "rejects": "--no-rejects",
-    "repeats": "--repeats",
-    "cases": "--case",
-    "max_cases": "--max-cases",
-    "concurrency": "--concurrency",
-    "deadline_seconds": "--deadline",
-    "poll_interval": "--poll-interval",
-    "seed": "--seed",
+OPTIONS: Mapping[str, tuple[str, str]] = {
+    "flow": ("flow", "--flow"),
+    "tier": ("tier", "--tier"),
+    "rejects": ("rejects", "--no-rejects"),
+    "repeats": ("repeats", "--repeats"),
+    "cases": ("cases", "--case"),
+    "max_cases": ("max_cases", "--max-cases"),
+    "concurrency": ("concurrency", "--concurrency"),
+    "deadline_s": ("deadline_seconds", "--deadline"),
+    "poll_interval_s": ("poll_interval", "--poll-interval"),
+    "seed": ("seed", "--seed"),
+    "cassettes": ("cassettes", "--cassettes"),
 }
-"""What a header keeps of a ``Request``, and the option that says it."""
+"""What a header keeps of a request: by its name there, the attribute of ``Request``, and the option that says it."""
 SOURCES = frozenset({"--replay", "--simulate", "--live", "--record"})
+GONE = {
+    "simulate": "was simulated: its simulator has gone, and its jobs with it; start another run",
+    "replay": "is a replay, which costs nothing: start another run",
+}
+"""Runs that cannot go on, by their source, and why."""
 
 
 def recorded_options(request: Request) -> Mapping[str, Json]:
-    """What a header keeps of a request, by attribute."""
-    return {name: _plain(getattr(request, name)) for name in OPTIONS}
+    """What a header keeps of a request."""
+    return {name: _plain(getattr(request, attribute)) for name, (attribute, _) in OPTIONS.items()}
 
 
-def _plain(value: Json) -> Json:
-    return list(value) if isinstance(value, tuple) else value
+def _plain(value: Any) -> Json:
+    """An attribute as JSON: ``_attribute`` is the inverse."""
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+
+
+def _attribute(name: str, value: Json) -> Any:
+    if name == "cassettes" and value is not None:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def is_finished(history: History) -> bool:
@@ -121,14 +134,13 @@ def request_of(history: History, specs: Sequence[Spec], request: Request) -> Req
         recorded = frozenset(header["targets"])
     except KeyError:
         raise InputError(f"{request.out}: its header lacks the run's options: an earlier version wrote it") from None
-    if header["mode"] == "simulate":
-        raise UsageError(
-            f"{request.out} was simulated: its simulator has gone, and its jobs with it; start another run"
-        )
+    if header["mode"] in GONE:
+        raise UsageError(f"{request.out} {GONE[header['mode']]}")
+    asked = recorded_options(request)
     said = [
         f"{option} (recorded: {json.dumps(options[name], ensure_ascii=False)})"
-        for name, option in OPTIONS.items()
-        if option in request.given and _plain(getattr(request, name)) != options[name]
+        for name, (_, option) in OPTIONS.items()
+        if option in request.given and asked[name] != options[name]
     ]
     if request.given & SOURCES and request.source != header["mode"]:
         said.append(f"--{request.source} (recorded: --{header['mode']})")
@@ -136,9 +148,7 @@ def request_of(history: History, specs: Sequence[Spec], request: Request) -> Req
         said.append(f"TARGET (recorded: {' '.join(sorted(recorded))})")
     if said:
         raise UsageError(f"{request.out} was begun otherwise: leave out {', '.join(said)}")
-    begun: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
-    }
+    begun: dict[str, Any] = {OPTIONS[name][0]: _attribute(name, value) for name, value in options.items()}
     return replace(request, source=header["mode"], **begun)
 
 

@@ -18,7 +18,7 @@ import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,10 +26,20 @@ from typing import Any
 
 from harness import __version__, resume
 from harness.audit import Watch
+from harness.cassettes import (
+    Shelf,
+    Slot,
+    changed,
+    compact,
+    contract_of,
+    slot_at,
+    under_documented_origins,
+    written_by_one,
+)
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
-from harness.errors import InputError, OutputError, UsageError
+from harness.errors import InputError, UsageError
 from harness.history import (
     FORMAT,
     FileJournal,
@@ -45,12 +55,12 @@ from harness.history import (
 )
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
-from harness.model import Call, Case, Exchange
-from harness.report import document
+from harness.model import Call, Case, Exchange, Json
+from harness.planning.reconsider import reconsidered
+from harness.report import document, export, junit, places
 from harness.report.results import RunResult
 from harness.schedule import Schedule
-from harness.secret import Secret
-from harness.spec import Spec, SpecError, load, parse, shipped_targets
+from harness.spec import Spec, SpecError, find, load, parse, shipped_targets
 from harness.targets import Request, Target, budget, targets_of
 from harness.transport.guard import GuardedResolver
 from harness.transport.live import AiohttpTransport
@@ -75,16 +85,17 @@ class Finished:
 
 
 class HistoryRecorder:
-    """Writes a run's rows as they happen."""
+    """Writes a run's rows as they happen; ``durable`` intents are on the disk before anything is sent."""
 
-    def __init__(self, journal: Journal, targets: Sequence[Target], watch: Watch) -> None:
-        self._journal, self._watch = journal, watch
+    def __init__(self, journal: Journal, targets: Sequence[Target], watch: Watch, *, durable: bool = True) -> None:
+        self._journal, self._watch, self._durable = journal, watch, durable
         self._routes = {target.route.spec.target: target.route for target in targets}
 
     async def intent(self, call: str, case: Case, derived: str | None) -> None:
         """Record durably that a submit is about to leave."""
         self._journal.append(intent_row(call, case, derived))
-        await self._journal.durable()
+        if self._durable:
+            await self._journal.durable()
 
     def exchange(self, exchange: Exchange) -> None:
         """Record a request and what came back."""
@@ -97,23 +108,40 @@ class HistoryRecorder:
 
 
 def header_row(
-    run_id: str, targets: Sequence[Target], request: Request, clock: Clock, max_cost: Decimal | None = None
+    run_id: str,
+    targets: Sequence[Target],
+    request: Request,
+    clock: Clock,
+    settings: Config | None = None,
+    *,
+    max_cost: Decimal | None = None,
 ) -> Row:
-    """A run's first row: with it, the run can be judged and gone on with, with nothing else at hand."""
-    return _segment(0, run_id, request, clock, max_cost) | {
+    """A run's first row: with it, the run can be judged and gone on with, with nothing else at hand.
+
+    ``anchor_at`` is the date of ``anchor_ns``: when the run began, in a replay when each recording did.
+    """
+    segment, own = _segment(0, run_id, request, clock, max_cost), settings or Config()
+    schedule = Schedule(request.poll_interval).describe()
+    return {
+        **segment,
         "mode": request.source,
         "recorded_from": None,
         "recorded_at": None,
         "seed": request.seed,
-        "schedule": Schedule(request.poll_interval).describe(),
         "options": resume.recorded_options(request),
         "targets": {
             target.plan.target: {
                 "base_url": target.route.base_url,
+                "contract": dict(
+                    target.recording.frozen.contract if target.recording else contract_of(target.route.spec)
+                ),
+                "origins": list(own.provider(target.route.spec.provider).origins),
+                "anchor_at": target.recording.frozen.recorded_at if target.recording else segment["started_at"],
                 "usd_per_image": str(target.price.amount),
                 "price_source": target.price.source,
                 "concurrency": target.concurrency,
                 "rate": target.rate,
+                "schedule": target.recording.frozen.schedule if target.recording else schedule,
             }
             for target in targets
         },
@@ -156,7 +184,7 @@ def options_of(request: Request) -> Options:
     )
 
 
-def footer_row(ended: Ended, watch: Watch, unfinished: Mapping[str, str | None]) -> Mapping[str, Any]:
+def footer_row(ended: Ended, audit: Json, unfinished: Mapping[str, str | None]) -> Mapping[str, Any]:
     """A run's last row."""
     return {
         "type": "footer",
@@ -166,7 +194,7 @@ def footer_row(ended: Ended, watch: Watch, unfinished: Mapping[str, str | None])
         "interrupted": ended.interrupted,
         "stopped": ended.stopped,
         "unfinished": dict(unfinished),
-        "audit": watch.audit(),
+        "audit": audit,
     }
 
 
@@ -190,18 +218,12 @@ def check(
     directory = request.out or Path("reports") / run_id
     if (directory / "history.jsonl").exists():
         raise UsageError(f"{directory} holds a run already: name another --out")
-    with simulated(specs, request) as resolved:
+    with ExitStack() as stack:
+        resolved = stack.enter_context(simulated(specs, request))
         targets = targets_of(specs, resolved, settings, environment)
         ledger = Ledger(budget(targets, resolved, settings))
-        journal = FileJournal(directory, Redactor(_secrets(targets)))
-        # The simulator is on loopback, where no proxy leads.
-        direct = settings if request.source != "simulate" else replace(settings, proxy=None)
-
-        def header(clock: Clock) -> Row:
-            return header_row(run_id, targets, resolved, clock, ledger.limit)
-
-        how = _run(_Session(header, targets, resolved, direct, ledger, journal, on_progress))
-    return _reported(directory, *how)
+        made = _Made(run_id, directory, targets, resolved, settings, ledger)
+        return _carried_out(made, stack, on_progress)
 
 
 def _resume(
@@ -214,7 +236,8 @@ def _resume(
     if request.out is None:
         raise UsageError("--resume goes on with the run in --out: name its directory")
     directory = request.out
-    with held(directory) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(held(directory))
         history = read(directory)
         if resume.is_finished(history):
             return _nothing_left(directory)
@@ -222,13 +245,8 @@ def _resume(
         kept = specs_of(history, directory, with_todays_specs=False)
         targets = resume.targets_of(history, kept, begun, settings, environment)
         ledger = resume.ledger_of(history, resume.limit_of(history, request))
-
-        def header(clock: Clock) -> Row:
-            return resumed_row(history, begun, clock, ledger.limit)
-
-        journal = FileJournal(directory, Redactor(_secrets(targets)), file)
-        how = _run(_Session(header, targets, begun, settings, ledger, journal, on_progress, history))
-    return _reported(directory, *how)
+        made = _Made(history.header["run_id"], directory, targets, begun, settings, ledger, history, file)
+        return _carried_out(made, stack, on_progress)
 
 
 def _nothing_left(directory: Path) -> Finished:
@@ -237,24 +255,62 @@ def _nothing_left(directory: Path) -> Finished:
     return Finished(directory, result, ended, {}, exit_status(result), f"{directory} is finished: nothing was sent")
 
 
-def _secrets(targets: Sequence[Target]) -> list[Secret]:
-    return [target.key.secret for target in targets if target.key is not None]
-
-
-def _run(session: _Session) -> tuple[Ended, Mapping[str, str | None], int]:
+def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress, Ledger], None]) -> Finished:
+    """Run what was decided, or what is left of it, to its end and its reports."""
+    directory, request = made.directory, made.request
+    slots = slots_of(made.targets, request)
+    stack.enter_context(written_by_one(list(slots.values())))
+    keys = [target.key for target in made.targets if target.key is not None]
+    journal = FileJournal(directory, Redactor(key.secret for key in keys), made.file)
     try:
-        with tls_of(session.settings) as tls:
-            return asyncio.run(session.run(tls))
+        # The simulator is on loopback, where no proxy leads.
+        settings = made.settings if request.source != "simulate" else replace(made.settings, proxy=None)
+        tls = stack.enter_context(tls_of(settings))
+        session = _Session(replace(made, settings=settings), journal, tls, on_progress)
+        ended, unfinished, code = session.replay() if request.source == "replay" else asyncio.run(session.run())
     finally:
-        session.journal.close()
-
-
-def _reported(directory: Path, ended: Ended, unfinished: Mapping[str, str | None], code: int) -> Finished:
+        journal.close()
     with _told_to_stop() as told:
         # A report takes a moment to draw: SIGTERM promises to be gone within two.
-        result = write_reports(directory, page=code != TERMINATED)
+        result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
+        if slots and result.document["run"]["complete"]:
+            keep_recording(directory, slots)
     code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result))
+
+
+def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
+    """Where a recording run writes its cassettes; nowhere for any other."""
+    if request.source != "record":
+        return {}
+    shelf = Shelf(request.cassettes)
+    return {target.plan.target: shelf.place(target.route.spec, target.route.flow) for target in targets}
+
+
+def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> None:
+    """Write the cassettes of a recording that has ended, from its history.
+
+    Raises:
+        OutputError: one cannot be written; the history still holds every answer.
+    """
+    history, specs = recorded(directory)
+    compact(history, specs, slots)
+
+
+def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
+    """Judge a cassette by today's spec: its answers are given again, into a new run directory.
+
+    Raises:
+        UsageError: the path is no cassette's, or no shipped spec has its target.
+        InputError: it is damaged, or does not answer what the flow of today asks.
+    """
+    slot = slot_at(path)
+    plan = slot.read().frozen.plan
+    request = Request(
+        "replay", flow=plan.flow, cassettes=slot.root, recheck=True, command=("harness", "recheck", str(path))
+    )
+    finished = check(find((plan.target,)), request, settings, {})
+    return finished.result, finished.directory
 
 
 @contextmanager
@@ -311,56 +367,107 @@ def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
         raise UsageError(f"{settings.path}: ca_bundle {settings.ca_bundle} cannot be read: {error}") from None
 
 
-@dataclass(frozen=True)
-class _Session:
-    """What one segment of a run needs while it lasts; ``history`` is what earlier ones recorded."""
+def replay_into(
+    journal: Journal,
+    run_id: str,
+    targets: Sequence[Target],
+    request: Request,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Ended:
+    """Run recordings again, into a journal; nothing is sent, and nothing has to be durable.
 
-    header: Callable[[Clock], Row]
+    Raises:
+        InputError: a recording does not answer what its flow asks.
+    """
+    from harness.replay import audit_of, recorded_header, replay
+
+    def begin(clock: Clock) -> HistoryRecorder:
+        # A recording's instants are counted from its anchor, to the nanosecond.
+        header = {**header_row(run_id, targets, request, clock), "anchor_ns": clock.now_ns()}
+        journal.append({**header, **recorded_header(targets)})
+        return HistoryRecorder(journal, targets, Watch(clock), durable=False)
+
+    ended = replay(targets, begin, on_progress)
+    journal.append(footer_row(ended, audit_of(targets), {}))
+    return ended
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Everything about a run that is about to send: decided from a plan, or from the ``history`` of one cut off.
+
+    ``file`` is that history under its lock.
+    """
+
+    run_id: str
+    directory: Path
     targets: Sequence[Target]
     request: Request
     settings: Config
     ledger: Ledger
-    journal: FileJournal
-    on_progress: Callable[[Progress, Ledger], None]
     history: History | None = None
+    file: int | None = None
 
-    async def run(self, tls: ssl.SSLContext | None) -> tuple[Ended, Mapping[str, str | None], int]:
+    def header(self, clock: Clock) -> Row:
+        """The header of the segment that begins."""
+        limit = self.ledger.limit
+        if self.history is not None:
+            return resumed_row(self.history, self.request, clock, limit)
+        return header_row(self.run_id, self.targets, self.request, clock, self.settings, max_cost=limit)
+
+    def work(self, wire: Wire, header: Row) -> list[Work]:
+        """What is to be sent, or what is left of it."""
+        work = [work_of(target, wire) for target in self.targets]
+        if self.history is None:
+            return work
+        left = [resume.left_of(self.history, target.plan.target, header) for target in self.targets]
+        return [replace(one, done=done, unfinished=cut) for one, (done, cut) in zip(work, left, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What one segment of a run needs while it lasts."""
+
+    made: _Made
+    journal: FileJournal
+    tls: ssl.SSLContext | None
+    on_progress: Callable[[Progress, Ledger], None]
+
+    def replay(self) -> tuple[Ended, Mapping[str, str | None], int]:
+        """Run recordings again: nothing can be left unfinished."""
+        made = self.made
+        moved = lambda progress: self.on_progress(progress, made.ledger)  # noqa: E731 - as in run
+        return replay_into(self.journal, made.run_id, made.targets, made.request, moved), {}, 0
+
+    async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
-        clock = RealClock()
+        clock, made = RealClock(), self.made
         watch = Watch(clock)
-        header = self.header(clock)
+        header = made.header(clock)
         self.journal.append(header)
         await self.journal.durable()
-        wire = wire_of(self.targets, self.settings, clock, tls)
-        work = [self._work(target, wire, header) for target in self.targets]
+        wire = wire_of(made.targets, made.settings, clock, self.tls)
         engine = Engine(
             clock,
-            HistoryRecorder(self.journal, self.targets, watch),
-            self.ledger,
-            options_of(self.request),
-            lambda progress: self.on_progress(progress, self.ledger),
+            HistoryRecorder(self.journal, made.targets, watch),
+            made.ledger,
+            options_of(made.request),
+            lambda progress: self.on_progress(progress, made.ledger),
         )
         stop = _Stop(engine, self.journal)
         sampling = asyncio.create_task(watch.sample())
         try:
             with stop.on_signals():
-                ended = await engine.run(work)
+                ended = await engine.run(made.work(wire, header))
         finally:
             sampling.cancel()
             with suppress(asyncio.CancelledError):
                 await sampling
             await wire.aclose()
         unfinished = engine.unfinished() if stop.status else {}
-        self.journal.append(footer_row(ended, watch, unfinished))
+        self.journal.append(footer_row(ended, watch.audit(), unfinished))
         await self.journal.durable()
         return ended, unfinished, stop.status
-
-    def _work(self, target: Target, wire: Wire, header: Row) -> Work:
-        work = work_of(target, wire)
-        if self.history is None:
-            return work
-        done, cut_off = resume.left_of(self.history, target.plan.target, header)
-        return replace(work, done=done, unfinished=cut_off)
 
 
 class _Stop:
@@ -417,7 +524,7 @@ def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:
 
 
 def write_reports(directory: Path, *, with_todays_specs: bool = False, page: bool = True) -> RunResult:
-    """Compute and write the reports of a run directory; without ``page`` only report.json.
+    """Compute and write the reports of a run directory, without ``page`` no HTML; a junit.xml there is kept up to date.
 
     Raises:
         InputError: the history cannot be read.
@@ -429,13 +536,10 @@ def write_reports(directory: Path, *, with_todays_specs: bool = False, page: boo
         from harness.report.html import render
 
         texts["report.html"] = render(result)
+    if (directory / export.JUNIT).exists():
+        texts[export.JUNIT] = junit.render(result)
     for name, text in texts.items():
-        path, temporary = directory / name, directory / f".{name}.{os.getpid()}"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        places.write(directory / name, text)
     return result
 
 
@@ -445,12 +549,32 @@ def result_of(directory: Path, *, with_todays_specs: bool = False) -> RunResult:
     Raises:
         InputError: the history cannot be read, or its header does not fit together.
     """
-    history = read(directory)
-    specs = specs_of(history, directory, with_todays_specs=with_todays_specs)
+    history, specs = recorded(directory, with_todays_specs=with_todays_specs)
     try:
-        return document.build(history, specs)
+        return document.build(_reconsidered(history, specs) if with_todays_specs else history, specs)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{directory}: the history does not fit together: {type(error).__name__} at {error}") from None
+
+
+def recorded(directory: Path, *, with_todays_specs: bool = False) -> tuple[History, Mapping[str, Spec]]:
+    """A run directory's history and the specs to judge it by; a recording's as its cassettes keep it.
+
+    Raises:
+        InputError: the history, or a spec in it, cannot be read.
+    """
+    history = read(directory)
+    specs = specs_of(history, directory, with_todays_specs=with_todays_specs)
+    return (under_documented_origins(history, specs) if history.header["mode"] == "record" else history), specs
+
+
+def _reconsidered(history: History, specs: Mapping[str, Spec]) -> History:
+    """A history whose cases expect what today's specs state."""
+    plans = []
+    for plan in history.plans:
+        names = changed(history.header["targets"][plan.target]["contract"], specs[plan.target])
+        cases = tuple(reconsidered(case, specs[plan.target], names) for case in plan.cases)
+        plans.append(replace(plan, cases=cases))
+    return replace(history, plans=tuple(plans))
 
 
 def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> Mapping[str, Spec]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from harness import config, planning
+from harness.cassettes import Recording, Shelf, disagreement
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import InputError, UsageError
 from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
 from harness.model import Fact, Plan
@@ -27,16 +28,18 @@ from harness.secret import BoundKey, Secret, read_key
 from harness.spec import Flow, Price, Spec, load, shipped_targets
 from harness.urls import Origin, origin, show_origin
 
-Source = Literal["simulate", "live"]
+Source = Literal["replay", "simulate", "live", "record"]
 SIMULATED_KEY = "simulated-key"
 DEFAULT_MAX_COST = Decimal("1.00")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for. ``cases`` are globs on case ids, ``only`` is an exact choice of them.
+    """What the command line asks for.
 
-    ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside it, as they are typed.
+    ``cases`` are globs on case ids, ``only`` is an exact choice of them. A ``recheck`` replays a recording even though
+    its spec has changed since. ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside
+    it, as they are typed.
     """
 
     source: Source
@@ -54,6 +57,8 @@ class Request:
     poll_interval: float | None = None
     seed: int = 0
     out: Path | None = None
+    cassettes: Path | None = None
+    recheck: bool = False
     command: Sequence[str] = ()
     resume: bool = False
     given: frozenset[str] = frozenset()
@@ -61,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Target:
-    """One target of a run, with everything decided about it."""
+    """One target of a run, with everything decided about it; ``recording`` is what a replay plays."""
 
     route: Route
     plan: Plan
@@ -69,6 +74,7 @@ class Target:
     key: BoundKey | None
     concurrency: int
     rate: float | None
+    recording: Recording | None = None
 
 
 def flow_of(spec: Spec, name: str | None) -> Flow:
@@ -99,11 +105,14 @@ def price_of(spec: Spec, settings: Config) -> UsdPrice:
 
 
 def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
-    """A target's plan, narrowed to the cases asked for.
+    """A target's plan, narrowed to the cases asked for; a replay's is the recording's.
 
     Raises:
         UsageError: the price has no rate in USD.
+        InputError: a replay has no recording that fits.
     """
+    if request.source == "replay":
+        return narrowed(recording_of(spec, flow, request).frozen.plan, request)
     whole = planning.build(
         spec,
         flow=flow,
@@ -114,13 +123,37 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         with_rejects=request.rejects,
         with_repeats=request.repeats,
     )
-    cases = [c for c in whole.cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
+    return narrowed(whole, request)
+
+
+def narrowed(whole: Plan, request: Request) -> Plan:
+    """The cases of a plan that are asked for."""
+    kinds = ("accept", "repeat") if not request.rejects else ("accept", "reject", "probe", "repeat")
+    cases = [case for case in whole.cases if case.kind in kinds]
+    cases = [c for c in cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
     if request.only is not None:
         cases = [case for case in cases if case.id in request.only]
     if request.max_cases is not None:
         accepts = [case.id for case in cases if case.kind == "accept"][: request.max_cases]
         cases = [case for case in cases if case.kind != "accept" or case.id in accepts]
     return replace(whole, cases=tuple(cases))
+
+
+def recording_of(spec: Spec, flow: Flow, request: Request) -> Recording:
+    """The recording that a replay of a target plays.
+
+    Raises:
+        InputError: there is none, it is damaged, or the spec has changed since it was made.
+    """
+    slot = Shelf(request.cassettes).find(spec, flow)
+    recording = slot.read()
+    reason = None if request.recheck else disagreement(recording.frozen, spec)
+    if reason is not None:
+        raise InputError(
+            f"{slot.cassette} was recorded before the spec {spec.path} changed {reason}. Record it again with harness check "
+            f"{spec.target} --record, or judge the old answers by the new spec with harness recheck {slot.cassette}"
+        )
+    return recording
 
 
 def base_url(spec: Spec, flow: Flow, request: Request, settings: Config, environment: Mapping[str, str]) -> str:
@@ -220,6 +253,8 @@ def require_known_names(specs: Sequence[Spec], request: Request, settings: Confi
 
 def _target(spec: Spec, request: Request, settings: Config, environment: Mapping[str, str]) -> Target:
     flow = flow_of(spec, request.flow)
+    if request.source == "replay":
+        return _recorded(spec, flow, request)
     route = Route(spec, flow, base_url(spec, flow, request, settings, environment))
     own = settings.provider(spec.provider)
     return Target(
@@ -232,6 +267,20 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
     )
 
 
+def _recorded(spec: Spec, flow: Flow, request: Request) -> Target:
+    recording = recording_of(spec, flow, request)
+    frozen = recording.frozen
+    return Target(
+        route=Route(spec, flow, frozen.base_url),
+        plan=narrowed(frozen.plan, request),
+        price=UsdPrice(frozen.usd_per_image, frozen.price_source),
+        key=None,
+        concurrency=frozen.concurrency,
+        rate=None,
+        recording=recording,
+    )
+
+
 def budget(targets: Sequence[Target], request: Request, settings: Config) -> Decimal | None:
     """The run's budget; None for a run that costs nothing.
 
@@ -239,7 +288,7 @@ def budget(targets: Sequence[Target], request: Request, settings: Config) -> Dec
         UsageError: the plan is dearer than the default budget and nobody named one.
     """
     named = request.max_cost if request.max_cost is not None else settings.max_cost
-    if request.source == "simulate":
+    if request.source in ("simulate", "replay"):
         return named
     price = sum((target.plan.usd for target in targets), Decimal(0))
     if named is None and price > DEFAULT_MAX_COST:

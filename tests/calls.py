@@ -101,7 +101,8 @@ def simulated(
         urls: dict[tuple[str, str | None], str] = {
             (spec.provider, flow): f"{ORIGIN}/{spec.provider}/{flow}" for spec in specs for flow in spec.flows
         }
-        targets = targets_of(specs, replace(request, base_urls=urls), Config(), {})
+        keys = {spec.credential.env: key for spec in specs}
+        targets = targets_of(specs, replace(request, base_urls=urls), Config(), keys)
         journal, watch = MemoryJournal(Redactor([Secret(key)])), Watch(clock)
         journal.append(header_row("run-1", targets, request, clock))
         engine = Engine(
@@ -117,7 +118,7 @@ def simulated(
             wire = Wire(transport, transport, clock, bound, frozenset({origin(ORIGIN)}))
             work.append(Work(target.route, wire, target.plan.cases, target.concurrency))
         ended = await engine.run(work)
-        journal.append(footer_row(ended, watch, engine.unfinished()))
+        journal.append(footer_row(ended, watch.audit(), engine.unfinished()))
         return Run(journal, ended)
 
     return run_virtual(main())

@@ -61,6 +61,10 @@ class ShiftedClock:
         """Wait in virtual time."""
         await VirtualClock().sleep(seconds)
 
+    async def until(self, instant_ns: int) -> None:
+        """Wait for an instant."""
+        await VirtualClock().until(instant_ns - self.shift_ns)
+
 
 class World:
     """A simulated provider, and what it was sent: ``posts`` counts submits by whether they had a key, and body."""
@@ -151,7 +155,7 @@ class Life:
         journal = MortalJournal(dies_after, at_once=at_once, ledger=ledger)
         link, watch = Link(self.world, clock), Watch(clock)
         if history is None:
-            row = header_row("run-1", targets, request, clock, ledger.limit)
+            row = header_row("run-1", targets, request, clock, max_cost=ledger.limit)
         else:
             row = resumed_row(history, request, clock, ledger.limit)
         header = {**row, **_anchor(clock)}
@@ -167,7 +171,7 @@ class Life:
         running = asyncio.ensure_future(engine.run(work))
         ended = await self._until_dead(running, engine, journal, link, interrupt)
         if ended is not None:
-            journal.append(footer_row(ended, watch, engine.unfinished()))
+            journal.append(footer_row(ended, watch.audit(), engine.unfinished()))
         self._store(journal)
         self.segments += 1
         self.overdrawn |= journal.overdrawn

@@ -19,8 +19,9 @@ LEVELS = (
     {"secret", "schedule", "flow", "isolate"},
     {"transport", "ledger"},
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
-    {"config", "checks"},
+    {"config", "checks", "cassettes"},
     {"report", "targets", "strategies", "resume"},
+    {"replay"},
     {"run"},
     {"caller"},
     {"cli"},
@@ -35,6 +36,7 @@ OWNERS = {
     "aiohttp": {"transport/live.py", "transport/guard.py"},
     "httpx": {"transport/live.py", "transport/wire.py"},
     "uvicorn": {"simulator/server.py"},
+    "vcr": {"transport/cassette.py"},
     "matplotlib": {"report/plots.py"},
     "yaml": {"strict.py"},
 }

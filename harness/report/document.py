@@ -50,9 +50,7 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
             "started_at": header["started_at"],
             "finished_at": footer.get("finished_at", header["started_at"]),
             "complete": complete,
-            "mode": "simulate" if footer.get("simulated") else header["mode"],
-            "recorded_from": header.get("recorded_from"),
-            "recorded_at": header.get("recorded_at"),
+            **_origin(header, simulated=bool(footer.get("simulated"))),
             "harness_version": header["harness_version"],
             "seed": header["seed"],
             "command": header["command"],
@@ -73,6 +71,15 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
     return RunResult(document, targets, notes)
 
 
+def _origin(header: Mapping[str, Any], *, simulated: bool) -> Json:
+    """Where the answers came from: whatever a simulator answered live is ``simulate``, whatever the run was told."""
+    mode, recorded_from, recorded_at = header["mode"], header.get("recorded_from"), header.get("recorded_at")
+    if mode == "record":
+        recorded_from, recorded_at = "simulator" if simulated else "live", header["started_at"]
+    mode = "simulate" if simulated and mode != "replay" else mode
+    return {"mode": mode, "recorded_from": recorded_from, "recorded_at": recorded_at}
+
+
 def dump(document: Mapping[str, Json]) -> str:
     """The text of report.json."""
     return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
@@ -90,7 +97,7 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
     options = history.header["targets"][plan.target]
     route = Route(spec, spec.flows[plan.flow], options["base_url"])
     calls = history.of(plan.target)
-    anchor = Anchor(history.header["anchor_ns"], datetime.fromisoformat(history.header["started_at"]))
+    anchor = Anchor(history.header["anchor_ns"], datetime.fromisoformat(options["anchor_at"]))
     judged = judge(route, plan, calls, anchor)
     spent = cost(calls)
     samples, hidden = _samples(route, judged)
@@ -144,7 +151,7 @@ def _polling(history: History, route: Route, calls: Sequence[Call]) -> Json:
         return None
     polls = [len(call.of("status")) for call in calls if call.of("status")]
     return {
-        "schedule": history.header["schedule"],
+        "schedule": history.header["targets"][route.spec.target]["schedule"],
         "polls_per_job": round(sum(polls) / len(polls), 3) if polls else 0.0,
     }
 

@@ -42,6 +42,7 @@ RECORDED_RESPONSE_HEADERS = frozenset({
     "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", SIMULATOR_HEADER,
 })  # fmt: skip
 """Everything else a server says in headers (cookies, tokens, traces) stays out of the records."""
+ENCODED = frozenset({"content-encoding", "content-length"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,9 @@ class Wire:
             if (name := raw_name.decode("latin-1").lower()) in RECORDED_RESPONSE_HEADERS
             for value in (raw_value.decode("latin-1"),)
         }
+        if decode.decodes:
+            # They described what was on the wire; the body that is kept is another one.
+            headers = {name: value for name, value in headers.items() if name not in ENCODED}
         return Response(answer.status_code, headers, bytes(partial))
 
     def _decoder(self, answer: httpx.Response) -> _decoder:
@@ -202,6 +206,11 @@ class _decoder:  # noqa: N801 - reads as the function that it is
             raise _Refused("limit", f"the answer is encoded as {encoding[:40]}, which was not asked for")
         self._inflate = zlib.decompressobj(47 if names and names[0] != "deflate" else 15) if names else None
         self._limit, self._made = limit, 0
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the body is another one than on the wire."""
+        return self._inflate is not None
 
     def __call__(self, chunk: bytes) -> bytes:
         if self._inflate is None:

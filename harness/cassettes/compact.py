@@ -1,0 +1,248 @@
+"""From a run's history to its cassettes: the same exchanges, without where they were made and who may fetch the files.
+
+Rules
+-----
+* A recording stands under the documented origin, whatever base URL it was made at (a document that names none:
+  ``https://<provider>.invalid``); other origins that the user named become ``https://assets.<provider>.invalid``. In URLs,
+  headers and bodies alike: a replay needs no ``--base-url``, and the links in the answers still fit.
+* Queries of input and output files are signatures: they are dropped. Where two outputs of one answer differ in nothing
+  else, a hash of the query stands for it, so that two files stay two.
+* The recording's own report is computed from this view too: a replay of the cassette comes to the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from harness.cassettes.frozen import Frozen, FrozenCall, contract_of
+from harness.cassettes.shelf import Slot
+from harness.flow import body_json, encode
+from harness.history import History
+from harness.model import PAST_DEADLINE, Call, Case, Exchange, Failure, Plan, Reply
+from harness.spec import Flow, Spec
+from harness.strict import load_json
+from harness.urls import origin, show_origin, without_query
+
+AFTER_ORIGIN = rb"(?![\w-]|:\d|\.\w)"
+"""What cannot follow an origin in a text: with it, this would be another host or port."""
+IMAGE_ROLES = ("image", "images")
+Rename = Callable[[bytes], bytes]
+
+
+def documented_base(spec: Spec, flow: Flow) -> str:
+    """The base URL that a recording of a flow stands under."""
+    return (flow.server or f"https://{spec.provider}.invalid").rstrip("/")
+
+
+def under_documented_origins(history: History, specs: Mapping[str, Spec]) -> History:
+    """A history as its cassettes keep it: the view that a recording is judged by."""
+    targets: dict[str, Any] = dict(history.header["targets"])
+    plans: list[Plan] = []
+    calls: dict[str, Call] = {}
+    for plan in history.plans:
+        spec = specs[plan.target]
+        place, base = targets[plan.target], documented_base(spec, spec.flows[plan.flow])
+        view = _View(spec, _renaming(place["base_url"], base, place.get("origins", ()), spec))
+        plans.append(replace(plan, cases=tuple(map(view.case, plan.cases))))
+        calls |= {call.id: view.call(call) for call in history.of(plan.target)}
+        targets[plan.target] = {**place, "base_url": base}
+    headers = ({**history.header, "targets": targets}, *history.headers[1:])
+    return replace(
+        history, headers=headers, plans=tuple(plans), calls=tuple(calls.get(call.id, call) for call in history.calls)
+    )
+
+
+def _renaming(used: str, documented: str, named: Iterable[str], spec: Spec) -> Rename:
+    """Replaces the base URL in use, and every other origin that the user named, in a text."""
+    own = {origin(server) for server in spec.servers}
+    elsewhere = f"https://assets.{spec.provider}.invalid"
+    pairs = [] if used == documented else [(used, documented)]
+    pairs += [(show_origin(url), elsewhere) for url in (used, *named) if origin(url) not in own]
+    replacements: dict[bytes, bytes] = {}
+    for old, new in pairs:
+        replacements.setdefault(old.encode(), new.encode())
+        replacements.setdefault(_slashes_escaped(old.encode()), _slashes_escaped(new.encode()))
+    if not replacements:
+        return lambda text: text
+    longest_first = sorted(replacements, key=len, reverse=True)
+    pattern = re.compile(b"(?:" + b"|".join(map(re.escape, longest_first)) + b")" + AFTER_ORIGIN)
+    return lambda text: pattern.sub(lambda match: replacements[match[0]], text)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One target's renaming, applied to its values."""
+
+    spec: Spec
+    rename: Rename
+
+    def case(self, case: Case) -> Case:
+        return replace(case, body=self.body(case.body, _strip(self._inputs(case.body))))
+
+    def body(self, body: Mapping[str, Any], strip: Rename) -> Mapping[str, Any]:
+        renamed: Mapping[str, Any] = load_json(strip(self.rename(encode(body))))
+        return renamed
+
+    def call(self, call: Call) -> Call:
+        strip = _strip({**self._inputs(call.case.body), **self._outputs(call)})
+        return replace(
+            call,
+            case=replace(call.case, body=self.body(call.case.body, strip)),
+            exchanges=tuple(self.exchange(exchange, strip) for exchange in call.exchanges),
+        )
+
+    def exchange(self, exchange: Exchange, strip: Rename) -> Exchange:
+        def text(value: str) -> str:
+            return strip(self.rename(value.encode("utf-8", "surrogatepass"))).decode("utf-8", "surrogatepass")
+
+        url = text(exchange.url)
+        headers = dict(exchange.request_headers)
+        if "host" in headers:
+            headers["host"] = urlsplit(url).netloc
+        body = exchange.request_body
+        return replace(
+            exchange,
+            url=url,
+            request_headers=headers,
+            request_body=None if body is None else strip(self.rename(body)),
+            reply=self.reply(exchange, text, strip),
+        )
+
+    def reply(self, exchange: Exchange, text: Callable[[str], str], strip: Rename) -> Reply:
+        reply = exchange.reply
+        if isinstance(reply, Failure):
+            partial = reply.partial if exchange.step == "asset" else strip(self.rename(reply.partial))
+            return replace(reply, partial=partial, message=text(reply.message))
+        headers = {name: text(value) for name, value in reply.headers.items()}
+        if exchange.step == "asset" and "location" in headers:
+            headers["location"] = text(urljoin(exchange.url, reply.headers["location"]))
+        body = reply.body if _is_file(exchange) else strip(self.rename(reply.body))
+        if "content-length" in headers:
+            headers["content-length"] = str(len(body))
+        return replace(reply, headers=headers, body=body)
+
+    def _inputs(self, body: Mapping[str, Any]) -> Mapping[str, str]:
+        """The input files' URLs that have a query, each with what stands for it."""
+        found: list[Any] = []
+        for role in IMAGE_ROLES:
+            parameter = self.spec.parameter(role)
+            value = body.get(parameter.name) if parameter else None
+            found += value if isinstance(value, list) else [value]
+        return self._unsigned(url for url in found if isinstance(url, str))
+
+    def _outputs(self, call: Call) -> Mapping[str, str]:
+        """The output files' URLs that have a query, each with what stands for it."""
+        found: dict[str, str] = {}
+        for exchange in call.exchanges:
+            if _is_file(exchange):
+                found |= self._unsigned([exchange.url])
+        for exchange in call.exchanges:
+            found |= self._unsigned(_output_urls(self.spec, exchange))
+        return found
+
+    def _unsigned(self, urls: Iterable[str]) -> Mapping[str, str]:
+        renamed = [self.rename(url.encode("utf-8", "replace")).decode() for url in urls]
+        signed = [url for url in dict.fromkeys(renamed) if url.startswith(("http://", "https://")) and "?" in url]
+        bare = Counter(map(without_query, signed))
+        return {url: _without_signature(url, alone=bare[without_query(url)] == 1) for url in signed}
+
+
+def _is_file(exchange: Exchange) -> bool:
+    return exchange.step == "asset" or exchange.purpose == "asset-again"
+
+
+def _without_signature(url: str, *, alone: bool) -> str:
+    if alone:
+        return without_query(url)
+    return f"{without_query(url)}?{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+
+
+def _output_urls(spec: Spec, exchange: Exchange) -> Iterator[str]:
+    if exchange.step not in ("submit", "status", "result", "probe") or exchange.response is None:
+        return
+    value = body_json(exchange.response)
+    for flow in spec.flows.values():
+        for output in flow.final.shape.outputs(value):
+            if output.url:
+                yield output.url
+
+
+def _strip(signed: Mapping[str, str]) -> Rename:
+    """Replaces signed URLs, as they are and as JSON may spell them."""
+    if not signed:
+        return lambda text: text
+    spelled: dict[bytes, bytes] = {}
+    for old, new in signed.items():
+        for escape in (_as_is, _in_json, lambda url: _slashes_escaped(_in_json(url))):
+            spelled.setdefault(escape(old), escape(new))
+    longest_first = sorted(spelled, key=len, reverse=True)
+    pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+    return lambda text: pattern.sub(lambda match: spelled[match[0]], text)
+
+
+def _as_is(url: str) -> bytes:
+    return url.encode("utf-8", "replace")
+
+
+def _in_json(url: str) -> bytes:
+    return json.dumps(url, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+
+
+def _slashes_escaped(text: bytes) -> bytes:
+    return text.replace(b"/", b"\\/")
+
+
+def compact(history: History, specs: Mapping[str, Spec], slots: Mapping[str, Slot]) -> None:
+    """Write the cassettes of a recording that has ended, from its history under documented origins.
+
+    Raises:
+        OutputError: one cannot be written; those before it are whole.
+    """
+    for plan in history.plans:
+        calls = history.of(plan.target)
+        frozen = frozen_from(history, plan, specs[plan.target], calls)
+        exchanges = [exchange for call in calls for exchange in call.exchanges]
+        slots[plan.target].write(frozen, exchanges, history.header["anchor_ns"])
+
+
+def frozen_from(history: History, plan: Plan, spec: Spec, calls: Iterable[Call]) -> Frozen:
+    """What a replay of one target needs besides the answers."""
+    header, footer = history.header, history.footer or {}
+    place = header["targets"][plan.target]
+    return Frozen(
+        plan=plan,
+        calls=tuple(map(_frozen_call, calls)),
+        contract=contract_of(spec),
+        base_url=place["base_url"],
+        recorded_from="simulator" if footer.get("simulated") else "live",
+        recorded_at=header["started_at"],
+        versions={"harness": header["harness_version"], "hypothesis": version("hypothesis"), "vcrpy": version("vcrpy")},
+        usd_per_image=Decimal(place["usd_per_image"]),
+        price_source=place["price_source"],
+        concurrency=header["options"]["concurrency"],
+        deadline_seconds=header["options"]["deadline_s"],
+        schedule=place["schedule"],
+        audit=footer["audit"],
+    )
+
+
+def _frozen_call(call: Call) -> FrozenCall:
+    derived = call.derived is not None
+    return FrozenCall(
+        call=call.id,
+        case_id=call.case.id,
+        interactions=len(call.exchanges),
+        expired=call.reason.startswith(PAST_DEADLINE),
+        derived=call.derived,
+        images=call.images if derived else None,
+        body=call.case.body if derived else None,
+    )

@@ -1,0 +1,239 @@
+"""Where recordings are: found file by file, written whole or not at all, by one run at a time.
+
+Rules
+-----
+* A target's cassette is ``<provider>/<endpoint>.yaml`` under the first root that has it: ``./cassettes`` (or
+  ``--cassettes``), then the packaged ones. Beside it stands the frozen plan, ``<endpoint>.plan.json``; the larger bodies
+  of all cassettes of a root are in ``blobs``. A flow that is not the target's default has its name in the file's.
+* Names come from targets, whose form is checked; nothing leaves its root, and no link is followed.
+* Bodies are written first, then the plan under a second name, then the cassette: the rename of the cassette is what
+  makes a recording the new one. A kill at any instant leaves the former recording or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import resources
+from harness.cassettes.frozen import Frozen, from_json
+from harness.errors import InputError, OutputError, UsageError
+from harness.model import Exchange
+from harness.spec import Flow, Spec
+from harness.strict import StrictError
+from harness.transport.cassette import BLOBS, Cassette, CassetteError, interactions_by_call, read, write
+
+LOCAL = Path("cassettes")
+_TARGET = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A cassette and the frozen plan that it answers, known to fit together."""
+
+    cassette: Cassette
+    frozen: Frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The files of one recording under a root; ``name`` is ``provider/endpoint`` or, for another flow, with its name."""
+
+    root: Path
+    name: str
+
+    @property
+    def cassette(self) -> Path:
+        """The vcrpy file."""
+        return self.root / f"{self.name}.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The frozen plan."""
+        return self.root / f"{self.name}.plan.json"
+
+    @property
+    def next_plan(self) -> Path:
+        """The frozen plan of a recording that was being written; the current one after a kill at the last moment."""
+        return self.root / f"{self.name}.plan.next.json"
+
+    @property
+    def blobs(self) -> Path:
+        """The larger bodies of every cassette of the root."""
+        return self.root / BLOBS
+
+    def read(self) -> Recording:
+        """The recording, every part of it checked against the others.
+
+        Raises:
+            InputError: a file is missing or damaged, or they do not belong together.
+        """
+        cassette = read(self.cassette, self.blobs)
+        wanted = cassette.plan_sha256
+        for path in (self.plan, self.next_plan):
+            if path.exists() and (frozen := _frozen(path)).sha256 == wanted:
+                _require_whole(cassette, frozen)
+                return Recording(cassette, frozen)
+        if not self.plan.exists():
+            raise CassetteError(
+                f"{self.plan} is missing, the plan that {self.cassette} answers: restore it, or record again with "
+                "harness check --record"
+            )
+        raise CassetteError(
+            f"{self.cassette} does not answer the plan beside it, {self.plan}: one of them was changed; restore both "
+            "from one commit, or record again with harness check --record"
+        )
+
+    def write(self, frozen: Frozen, exchanges: Sequence[Exchange], start_ns: int) -> None:
+        """Write a recording, the former one staying whole until the last moment.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        text, bodies = write(exchanges, start_ns, frozen.sha256)
+        try:
+            for digest, body in bodies.items():
+                if not (self.blobs / digest).exists():
+                    _replace(self.blobs / digest, body)
+            _replace(self.next_plan, frozen.dump())
+            _replace(self.cassette, text)
+            self.next_plan.replace(self.plan)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.cassette}: {error.strerror}; the history holds every answer"
+            ) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put a file in its place in one step, on the disk before it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _frozen(path: Path) -> Frozen:
+    try:
+        return from_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except StrictError as error:
+        raise InputError(f"{path}: {error}: restore it, or record again with harness check --record") from None
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise InputError(
+            f"{path} is no frozen plan ({type(error).__name__}: {str(error)[:80]}): restore it, or record again with "
+            "harness check --record"
+        ) from None
+
+
+def _require_whole(cassette: Cassette, frozen: Frozen) -> None:
+    """Refuse a cassette that lacks answers of its plan's calls, or has some of calls that were never made."""
+    held = interactions_by_call(cassette)
+    for call in frozen.calls:
+        has = len(held.pop(call.call, ()))
+        if has != call.interactions:
+            raise CassetteError(
+                f"{cassette.path} holds {has} of the {call.interactions} answers of {call.case_id}: restore it, or record "
+                "again with harness check --record"
+            )
+    for others in held.values():
+        raise CassetteError(
+            f"{cassette.path} holds answers of {others[0].own['case_id']} that its plan has no call for"
+        )
+
+
+class Shelf:
+    """The roots that are looked through, in order; recordings are written to the first."""
+
+    def __init__(self, chosen: Path | None = None) -> None:
+        self.first = chosen or LOCAL
+        self.roots = (self.first, resources.shipped("cassettes"))
+
+    def find(self, spec: Spec, flow: Flow) -> Slot:
+        """Where a target's recording is.
+
+        Raises:
+            InputError: no root has one.
+        """
+        slots = [Slot(root, _name(spec, flow)) for root in self.roots]
+        for slot in slots:
+            if slot.cassette.is_file():
+                return slot
+        raise InputError(
+            f"there is no cassette of {spec.target} ({flow.name}) in {' or '.join(str(root) for root in self.roots)}: record "
+            f"one with harness check {spec.target} --record, or use --simulate"
+        )
+
+    def place(self, spec: Spec, flow: Flow) -> Slot:
+        """Where a target's recording is written."""
+        return Slot(self.first, _name(spec, flow))
+
+    def slots(self) -> Iterator[Slot]:
+        """Every recording that a replay would find, by name."""
+        found: dict[str, Slot] = {}
+        for root in self.roots:
+            for slot in slots_under(root):
+                found.setdefault(slot.name, slot)
+        yield from (found[name] for name in sorted(found))
+
+
+def slots_under(root: Path, provider: str = "*") -> Iterator[Slot]:
+    """The recordings of one root, or of one provider there."""
+    for path in sorted(root.glob(f"{provider}/*.yaml")):
+        yield Slot(root, path.relative_to(root).as_posix().removesuffix(".yaml"))
+
+
+def slot_at(path: Path) -> Slot:
+    """The recording that a cassette's path names.
+
+    Raises:
+        UsageError: it is not the path of a cassette.
+    """
+    if path.suffix != ".yaml" or not path.is_file():
+        raise UsageError(f"{path} is neither a run directory nor a cassette (…/<provider>/<endpoint>.yaml)")
+    return Slot(path.parent.parent, f"{path.parent.name}/{path.stem}")
+
+
+def _name(spec: Spec, flow: Flow) -> str:
+    if not _TARGET.fullmatch(spec.target):
+        raise UsageError(f"{spec.path}: the target {spec.target[:80]!r} cannot be a file's name: use provider/endpoint")
+    return spec.target if flow.name == spec.default_flow.name else f"{spec.target}@{flow.name}"
+
+
+@contextmanager
+def written_by_one(slots: Sequence[Slot]) -> Iterator[None]:
+    """Hold the places of some recordings, and know that they can be written, before anything is paid.
+
+    Raises:
+        UsageError: another run is recording there.
+        OutputError: they cannot be written.
+    """
+    held: list[int] = []
+    try:
+        for folder in sorted({slot.cassette.parent for slot in slots} | {slot.blobs for slot in slots}):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = folder / f".writable.{os.getpid()}"
+                probe.write_bytes(b"")
+                probe.unlink()
+                held.append(os.open(folder, os.O_RDONLY | os.O_NOFOLLOW))
+                if folder.name != BLOBS:
+                    fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"another run is recording into {folder}: wait for it, or name another --cassettes"
+                ) from None
+            except OSError as error:
+                raise OutputError(f"cannot write recordings into {folder}: {error.strerror}") from None
+        yield
+    finally:
+        for file in held:
+            os.close(file)
