@@ -49,6 +49,7 @@ from harness.isolate import ISOLATION, isolations, recorded_outcome
 from harness.ledger import Ledger
 from harness.model import (
     INTERRUPTED,
+    LOST,
     PAST_DEADLINE,
     TRANSPORT_FAILURES,
     Call,
@@ -72,8 +73,6 @@ CANCEL_SECONDS = 10.0
 UNREACHABLE_TRIES = 3
 CONFIRMATION = "confirmation"
 """What the further call of a case that was answered with a 5xx is called in the record."""
-LOST = "the run ended before the answer to the submit was recorded"
-"""The reason of a cut-off call of whose submit nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,12 +500,6 @@ def _simulated(exchange: Exchange) -> bool:
     return exchange.response is not None and SIMULATOR_HEADER in exchange.response.headers
 
 
-def _repeatable(exchange: Exchange) -> bool:
-    """Whether a read was cut off here, so that its answer is still to be had."""
-    reply = exchange.reply
-    return exchange.request_body is None and isinstance(reply, Failure) and reply.kind == "interrupted"
-
-
 class _Call:
     """One case on its way: drives its flow and keeps its exchanges until it has ended.
 
@@ -528,7 +521,7 @@ class _Call:
         self.case, self.id, self.derived = case, call_id, derived
         self.exchanges: list[Exchange] = list(recorded or ())
         self.cut_off = recorded is not None
-        self._unused = [exchange for exchange in self.exchanges if not _repeatable(exchange)]
+        self._unused = [exchange for exchange in self.exchanges if not exchange.cut_off]
         self._looked = not self.cut_off
         self.stop_reason = ""
         self.job_id: str | None = None

@@ -83,6 +83,12 @@ def is_finished(history: History) -> bool:
     return bool(history.footer and history.footer.get("complete"))
 
 
+def cassettes_of(history: History) -> Path | None:
+    """Where a recording was told to put its cassettes; None for the usual place."""
+    place: Path | None = _attribute("cassettes", history.header["options"]["cassettes"])
+    return place
+
+
 def unfinished(call: Call) -> bool:
     """Whether a recorded call is to be gone on with."""
     if call.reason == INTERRUPTED:

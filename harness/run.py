@@ -240,7 +240,7 @@ def _resume(
         file = stack.enter_context(held(directory))
         history = read(directory)
         if resume.is_finished(history):
-            return _nothing_left(directory)
+            return _nothing_left(directory, history)
         begun = resume.request_of(history, specs, request)
         kept = specs_of(history, directory, with_todays_specs=False)
         targets = resume.targets_of(history, kept, begun, settings, environment)
@@ -249,8 +249,15 @@ def _resume(
         return _carried_out(made, stack, on_progress)
 
 
-def _nothing_left(directory: Path) -> Finished:
+def _nothing_left(directory: Path, history: History) -> Finished:
     result = write_reports(directory)
+    if history.header["mode"] == "record" and result.document["run"]["complete"]:
+        # A kill after the last row leaves the cassettes unwritten; newer ones stay.
+        specs, shelf = specs_of(history, directory, with_todays_specs=False), Shelf(resume.cassettes_of(history))
+        slots = {p.target: shelf.place(specs[p.target], specs[p.target].flows[p.flow]) for p in history.plans}
+        older = {target: slot for target, slot in slots.items() if not slot.since(history.header["started_at"])}
+        with written_by_one(list(older.values())):
+            keep_recording(directory, older)
     ended = Ended(complete=True, stopped={}, interrupted=False, simulated=False)
     return Finished(directory, result, ended, {}, exit_status(result), f"{directory} is finished: nothing was sent")
 

@@ -73,7 +73,8 @@ class World:
         self, spec: Spec, settings: Settings, variations: Mapping[str, tuple[Variation, ...]] | None = None
     ) -> None:
         self.spec = spec
-        self.app: Application = application([spec], settings, VirtualClock(), variations)
+        today = replace(settings, epoch=(BEGAN + _since_began()).timestamp())
+        self.app: Application = application([spec], today, VirtualClock(), variations)
         self.posts: Counter[tuple[bool, bytes]] = Counter()
         self.inside = httpx.ASGITransport(self.app)
 
@@ -158,7 +159,7 @@ class Life:
             row = header_row("run-1", targets, request, clock, max_cost=ledger.limit)
         else:
             row = resumed_row(history, request, clock, ledger.limit)
-        header = {**row, **_anchor(clock)}
+        header = dated(row, clock)
         journal.append(header)
         engine = Engine(clock, HistoryRecorder(journal, targets, watch), ledger, options_of(request))
         work = []
@@ -258,18 +259,26 @@ class Life:
         return Counter(row["call"] for row in rows if row["type"] == "call")
 
 
-def _anchor(clock: ShiftedClock) -> Mapping[str, Any]:
-    """The date of an instant; it does not jump, as a machine's own may."""
-    microseconds = VirtualClock().now_ns() // 1000
-    date = BEGAN + timedelta(microseconds=microseconds)
-    return {
-        "started_at": date.isoformat(timespec="microseconds"),
-        "anchor_ns": microseconds * 1000 + clock.shift_ns,
-    }
+def _since_began() -> timedelta:
+    return timedelta(microseconds=VirtualClock().now_ns() // 1000)
+
+
+def dated(row: Row, clock: ShiftedClock) -> Row:
+    """A header with the date of virtual time, which does not jump as a machine's own may."""
+    date = (BEGAN + _since_began()).isoformat(timespec="microseconds")
+    anchor_ns = _since_began() // timedelta(microseconds=1) * 1000 + clock.shift_ns
+    targets = {name: {**target, "anchor_at": date} for name, target in row.get("targets", {}).items()}
+    return {**row, "started_at": date, "anchor_ns": anchor_ns} | ({"targets": targets} if targets else {})
 
 
 def life(world: World, directory: Path, **asked: Any) -> Life:
     """A run that is about to begin, with the key in its environment."""
     urls = {(world.spec.provider, flow): f"{ORIGIN}/{world.spec.provider}/{flow}" for flow in world.spec.flows}
-    given: dict[str, Any] = {"base_urls": urls, "max_cost": Decimal(5), "concurrency": 3, "poll_interval": 1.0} | asked
-    return Life(world, directory, Request("live", **given), {world.spec.credential.env: KEY})
+    given: dict[str, Any] = {
+        "source": "live",
+        "base_urls": urls,
+        "max_cost": Decimal(5),
+        "concurrency": 3,
+        "poll_interval": 1.0,
+    } | asked
+    return Life(world, directory, Request(**given), {world.spec.credential.env: KEY})

@@ -12,17 +12,19 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.cassettes import under_documented_origins
 from harness.clock import ARBITRARY_START_NS, NS, VirtualClock, run_virtual
-from harness.engine import LOST, REQUEST_SECONDS, UNREACHABLE_TRIES, Engine, Options
+from harness.engine import REQUEST_SECONDS, UNREACHABLE_TRIES, Engine, Options
 from harness.flow import encode
 from harness.history import read
 from harness.ledger import Ledger
-from harness.model import CUT_OFF, INTERRUPTED, PAST_DEADLINE, Call, Exchange, Failure, Outcome, Response
+from harness.model import CUT_OFF, INTERRUPTED, LOST, PAST_DEADLINE, Call, Exchange, Failure, Outcome, Response
 from harness.report import document
 from harness.schedule import RETRY_TRIES, Schedule
 from harness.simulator import planted
 from tests import fakes
 from tests.calls import SPECS, TODAY
+from tests.cassettes import recordings
 from tests.fakes import FAL, HOME, Provider, body_of, cases, spec, work
 from tests.segments import World, life
 
@@ -30,6 +32,11 @@ BOTH = ("crashes-on-aspect_ratio-9:21", "refuses-guidance_scale-hi-with-sync_mod
 LIVES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "queue, probes, rejects": (FAL, (), {"cases": ("*/accept/*", "*/prompt/*", "*/probe/*"), "max_cases": 2}),
     "synchronous": (FAL, (), {"cases": ("*/accept/*", "*/prompt/*"), "max_cases": 2, "flow": "sync"}),
+    "one answer each": (
+        "umodelverse/flux-kontext-pro",
+        (),
+        {"cases": ("*/accept/*", "*/prompt/*"), "max_cases": 2},
+    ),
     "poll": ("wavespeed/flux-kontext-pro-multi", (), {"cases": ("*/accept/*", "*/prompt/*"), "max_cases": 2}),
     "confirmed and isolated": (FAL, BOTH, {"cases": ("*one-url*", "*9:21*", "*=2:3*")}),
     "one at a time": (FAL, (), {"cases": ("*/accept/*",), "max_cases": 3, "concurrency": 1}),
@@ -137,6 +144,25 @@ def test_a_resumed_run_judges_as_an_unbroken_one(tmp_path, name):
             same += 1
             assert found == list(expected[case_id][1:]), (after, case_id)
     assert same > lost
+
+
+@pytest.mark.parametrize("name", ["queue, probes, rejects", "one answer each", "confirmed and isolated"])
+def test_a_recording_that_was_killed_replays_as_it_was_resumed(tmp_path, name):
+    """A cassette of a resumed recording, lost answers included, gives the recording's report and instants again."""
+    rows, played = rows_of(name, tmp_path / "rows"), 0
+    for after in range(2, rows, 7):
+        for at_once in (True, False):
+            place = tmp_path / f"{after}-{at_once}"
+            run, _ = lived(name, place / "run", [(after, at_once)], source="record")
+            made = under_documented_origins(run.history, {run.world.spec.target: run.world.spec})
+            if not any(call.exchanges for call in made.calls):
+                continue
+            recordings.kept(made, place / "cassettes")
+            again = recordings.replayed_history(run.world.spec, place / "cassettes")
+            assert recordings.report_of(again) == recordings.report_of(made), (after, at_once)
+            assert recordings.instants(again) == recordings.instants(made)
+            played += any(call.reason == LOST for call in again.calls)
+    assert played > 0
 
 
 def test_a_kill_loses_no_more_than_the_answers_that_were_under_way(tmp_path):

@@ -397,10 +397,8 @@ def transport(seen: Evidence) -> Findings:
     found = []
     for exchange in seen.call.exchanges:
         reply = exchange.reply
-        if not isinstance(reply, Failure) or exchange.step == "asset":
+        if not isinstance(reply, Failure) or exchange.step == "asset" or exchange.cut_off:
             continue
-        if reply.kind == "interrupted" and exchange.step != "submit":
-            continue  # cut off here, and asked again when the run goes on
         message = f"the {exchange.step} got no answer ({reply.kind}): {reply.message}"
         if exchange.step == "submit":
             found.append(seen.unknown("transport", message, reply.kind))
