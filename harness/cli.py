@@ -207,19 +207,26 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_run_options
 def check(**options: Any) -> int:
     """Check targets against what their documents promise."""
-    request = request_of(options)
+    request = request_of(options, given(click.get_current_context()))
     from harness.report.export import Exports
     from harness.spec import find
 
     exports = Exports(options["junit"], options["markdown"])
     exports.try_out(request.out)
-    finished = _check(find(options["targets"]), request, _config(), options)
+    # A run that goes on has its own specs: those named beside it are only compared.
+    specs = () if request.resume and not options["targets"] else find(options["targets"])
+    finished = _check(specs, request, _config(), options)
+    if finished.note:
+        click.echo(finished.note, err=True)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
-    if request.source == "record" and not options["quiet"]:
-        click.echo(_kept(finished), err=True)
+    if finished.cassettes and not options["quiet"]:
+        click.echo(f"recorded: {', '.join(map(str, finished.cassettes))}", err=True)
+    if request.source == "record" and not finished.result.document["run"]["complete"]:
+        again = f"the same command with --resume --out {finished.directory} goes on"
+        click.echo(f"no cassette was written, since the recording is not complete: {again}", err=True)
     if not (finished.directory / "report.html").exists():
         click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
     exports.write(finished.result, finished.directory)
@@ -231,13 +238,6 @@ def check(**options: Any) -> int:
         elif not options["quiet"] and finished.exit_status < 128:
             _summary(finished.result, finished.directory)
     return finished.exit_status
-
-
-def _kept(finished: Finished) -> str:
-    if finished.cassettes:
-        return f"recorded: {', '.join(map(str, finished.cassettes))}"
-    again = f"the same command with --resume --out {finished.directory} goes on"
-    return f"no cassette was written, since the recording is not complete: {again}"
 
 
 @contextmanager
@@ -274,7 +274,7 @@ def _summary(result: RunResult, directory: Path) -> None:
     summary(result, Console(), directory / "report.html")
 
 
-RECORDED = ("tier", "repeats", "explore", "concurrency", "deadline", "poll_interval", "seed", "base_urls", "resume")
+RECORDED = ("tier", "repeats", "explore", "concurrency", "deadline", "poll_interval", "seed", "base_urls")
 """Options that a recording has decided."""
 
 
@@ -285,8 +285,18 @@ def _require_as_recorded(options: dict[str, Any]) -> None:
             raise UsageError(f"{option} would change what was recorded: leave it out, or use --simulate or --live")
 
 
-def request_of(options: dict[str, Any]) -> Request:
-    """The options as a request; what is not built yet is said here."""
+def given(context: click.Context) -> frozenset[str]:
+    """The options that a command line names, as they are typed."""
+    named = click.core.ParameterSource.COMMANDLINE
+    return frozenset(
+        option.opts[-1]
+        for option in context.command.params
+        if isinstance(option, click.Option) and context.get_parameter_source(option.name or "") is named
+    )
+
+
+def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> Request:
+    """The options as a request, ``given`` those that were named; what is not built yet is said here."""
     from decimal import Decimal, InvalidOperation
 
     from harness.config import base_urls
@@ -295,12 +305,13 @@ def request_of(options: dict[str, Any]) -> Request:
     chosen = [name for name in SOURCES if options[name]]
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other: name one source")
-    source = chosen[0] if chosen else "replay"
-    if source == "replay":
+    # A run that goes on has its own source, which one named beside it must not contradict.
+    source = chosen[0] if chosen else "live" if options["resume"] else "replay"
+    if source == "replay" and not options["resume"]:
         _require_as_recorded(options)
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("explore", "resume"):
+    for name in ("explore",):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
@@ -325,6 +336,8 @@ def request_of(options: dict[str, Any]) -> Request:
         out=options["out"],
         cassettes=options["cassettes"],
         command=("harness", *sys.argv[1:]),
+        resume=options["resume"],
+        given=given,
     )
 
 

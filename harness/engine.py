@@ -12,6 +12,25 @@ Rules
 * Downloads are flows of their own: they start when a job has completed and do not hold its place.
 * Interruption: no new submits, answers in flight are awaited for a few seconds, unfinished jobs are recorded with
   their ids.
+* A run goes on where another one was cut off (``Work.done``, ``Work.unfinished``): a call that was made is not made
+  again, derived ones included. A cut-off call sends no body any more; its flow is led over the recorded answers, and
+  then reads. Nobody has looked at its job for a while, so it is asked at once, and has ``REQUEST_SECONDS`` at least
+  before it is called expired. Recorded answers stop no target: the key may be another one by now.
+
+What the record of a cut-off call's submit tells:
+
+=====================================  ==================================  ==========================================
+last recorded answer                   what is certain                     outcome, charge; what is sent
+=====================================  ==================================  ==========================================
+none: the intent stands alone          nothing: it may have left           unknown, unknown; nothing
+429 or never left, tries remained      nothing: a further try may have     unknown, unknown; nothing
+                                       left, and its answer is not here
+429 or never left, the last try        nobody took it                      unknown, no; nothing
+never left, interrupted on its way     nobody took it                      unknown, no; nothing
+refused, 5xx, may have left            what it says                        the flow's end; nothing
+accepted                               there is a job                      the flow's end; reads and downloads
+accepted, and cancelled by the engine  its deadline had passed             unknown, unknown; nothing
+=====================================  ==================================  ==========================================
 """
 
 from __future__ import annotations
@@ -21,14 +40,16 @@ import random
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness.clock import NS, Clock
 from harness.flow import JOB, KEY_REFUSED, JobEnd, Route, body_json, download, flow_for, probes_after, submit_meaning
-from harness.isolate import ISOLATION, isolations
+from harness.isolate import ISOLATION, isolations, recorded_outcome
 from harness.ledger import Ledger
 from harness.model import (
+    INTERRUPTED,
+    LOST,
     PAST_DEADLINE,
     TRANSPORT_FAILURES,
     Call,
@@ -50,6 +71,8 @@ REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
 CANCEL_SECONDS = 10.0
 UNREACHABLE_TRIES = 3
+CONFIRMATION = "confirmation"
+"""What the further call of a case that was answered with a 5xx is called in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +133,19 @@ class Pace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One target's share of a run; ``rate`` bounds its submits per second."""
+    """One target's share of a run; ``rate`` bounds its submits per second.
+
+    ``cases`` are all of its plan. ``done`` and ``unfinished`` are the calls that an earlier segment of the run made,
+    the latter without an end and with instants of the present clock.
+    """
 
     route: Route
     wire: Way
     cases: Sequence[Case]
     concurrency: int
     rate: float | None = None
+    done: Sequence[Call] = ()
+    unfinished: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +187,10 @@ class _Withheld(Exception):
     """A submit that has not been taken by anybody is not sent any more; the message says why."""
 
 
+class RecordEnds(Exception):
+    """What may have been sent before is not sent again, and its answer is not on record; the message says why."""
+
+
 class _Gate:
     """Keeps a target's submits at least ``1 / rate`` seconds apart."""
 
@@ -171,6 +204,12 @@ class _Gate:
             turn_ns = max(self._next_ns, self._clock.now_ns())
             self._next_ns = turn_ns + self._step_ns
             await self._clock.sleep((turn_ns - self._clock.now_ns()) / NS)
+
+
+def _answered_5xx(exchanges: Iterable[Exchange]) -> bool:
+    """Whether the last submit was answered with a definite server error."""
+    submits = [exchange.response for exchange in exchanges if exchange.step == "submit"]
+    return bool(submits) and submits[-1] is not None and submits[-1].status >= 500
 
 
 def _sole(error: Exception) -> Exception:
@@ -199,12 +238,15 @@ class Engine:
         self._grace_seconds = 0.0
         self._calls = 0
         self._ended: dict[str, dict[str, Outcome]] = {}
+        self._isolated: dict[str, list[Call]] = {}
         self._open: dict[str, _Call] = {}
         self._cut: dict[str, str | None] = {}
 
     async def run(self, work: Sequence[Work]) -> Ended:
-        """Run every case of every target."""
+        """Run every case of every target, those apart that have been run before."""
         self.progress.planned = sum(len(share.cases) for share in work)
+        for share in work:
+            self._recall(share)
         tasks = [asyncio.create_task(self._target(share)) for share in work]
         watch = asyncio.create_task(self._cut_short(tasks))
         try:
@@ -251,7 +293,23 @@ class Engine:
 
     def closed(self, target: str) -> str:
         """Why nothing new is sent to a target; empty while something may be."""
-        return "the run was interrupted" if self._interrupted.is_set() else self.stopped.get(target, "")
+        return INTERRUPTED if self._interrupted.is_set() else self.stopped.get(target, "")
+
+    def _recall(self, work: Work) -> None:
+        """Go on from what an earlier segment did: its outcomes, its numbers, and who it talked to."""
+        for call in (*work.done, *work.unfinished):
+            self._calls = max(self._calls, int(call.id.removeprefix("c")))
+            self.progress.simulated |= any(map(_simulated, call.exchanges))
+        for call in work.done:
+            self._count(call)
+            self.progress.done += call.derived is None
+
+    def _count(self, call: Call) -> None:
+        """Keep of an ended call what later decisions need."""
+        if call.derived is None:
+            self._ended.setdefault(call.case.target, {})[call.case.id] = call.outcome
+        elif call.derived == ISOLATION:
+            self._isolated.setdefault(call.case.target, []).append(call)
 
     async def _cut_short(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         await self._interrupted.wait()
@@ -260,30 +318,45 @@ class Engine:
             task.cancel()
 
     async def _target(self, work: Work) -> None:
-        """Work through one target's cases, then through the confirmations that they ask for."""
-        waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases)
-        doubtful: deque[tuple[Case, str | None]] = deque()
+        """Finish a target's cut-off calls, work through its cases, then through the confirmations that they ask for."""
+        before = (*work.done, *work.unfinished)
+        known = {call.case.id for call in before if call.derived is None}
+        confirmed = {call.case.id for call in before if call.derived == CONFIRMATION}
+        waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases if case.id not in known)
+        doubtful: deque[tuple[Case, str | None]] = deque(
+            (call.case, CONFIRMATION) for call in work.done if call.derived is None and _answered_5xx(call.exchanges)
+        )
+        cut_off = deque(
+            _Call(self, work, c.case, c.id, derived=c.derived, recorded=c.exchanges) for c in work.unfinished
+        )
+        self._open |= {call.id: call for call in cut_off}
         gate = _Gate(self.clock, work.rate)
-        await self._drain(work, gate, waiting, doubtful)
+        try:
+            await self._drain(work, gate, waiting, doubtful, cut_off)
+        finally:
+            for call in cut_off:
+                self.ledger.settle(call.case.usd, "unknown")
         if self.options.confirm:
-            await self._drain(work, gate, doubtful, None)
+            doubtful = deque(item for item in doubtful if item[0].id not in confirmed)
+            await self._drain(work, gate, doubtful, None, deque())
             await self._isolate(work, gate)
 
     async def _isolate(self, work: Work, gate: _Gate) -> None:
         """Find out which parameters make valid requests be refused, one further call at a time."""
-        ended = self._ended.get(work.route.spec.target, {})
-        search = isolations(work.route.spec, work.cases, ended)
+        target = work.route.spec.target
+        recorded = list(self._isolated.get(target, ()))
+        search = isolations(work.route.spec, work.cases, self._ended.get(target, {}))
         try:
             case = next(search)
             while True:
-                outcome = None
-                if not self.closed(work.route.spec.target):
+                outcome = recorded_outcome(recorded, case)
+                if outcome is None and not self.closed(target):
                     outcome = await self._case(work, gate, case, derived=ISOLATION)
                 case = search.send(outcome)
         except StopIteration:
             return
         except _Stopped as reason:
-            self.stopped.setdefault(work.route.spec.target, str(reason))
+            self.stopped.setdefault(target, str(reason))
 
     async def _drain(
         self,
@@ -291,19 +364,28 @@ class Engine:
         gate: _Gate,
         waiting: deque[tuple[Case, str | None]],
         doubtful: deque[tuple[Case, str | None]] | None,
+        cut_off: deque[_Call],
     ) -> None:
         target = work.route.spec.target
 
         async def worker(downloads: asyncio.TaskGroup) -> None:
-            while waiting and not self.closed(target):
-                case, derived = waiting.popleft()
+            while True:
                 try:
-                    await self._case(work, gate, case, derived=derived, downloads=downloads, doubtful=doubtful)
+                    # Reading what was paid for goes on where nothing new is sent any more.
+                    if cut_off and not self._interrupted.is_set():
+                        call = cut_off.popleft()
+                        fetching = None if call.derived == ISOLATION else downloads
+                        await self._through(call, downloads=fetching, doubtful=doubtful)
+                    elif waiting and not self.closed(target):
+                        case, derived = waiting.popleft()
+                        await self._case(work, gate, case, derived=derived, downloads=downloads, doubtful=doubtful)
+                    else:
+                        return
                 except _Stopped as reason:
                     self.stopped.setdefault(target, str(reason))
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(work.concurrency, len(waiting))):
+            for _ in range(min(work.concurrency, len(waiting) + len(cut_off))):
                 group.create_task(worker(group))
 
     async def _case(
@@ -333,20 +415,31 @@ class Engine:
         self._calls += 1
         call = _Call(self, work, case, f"c{self._calls:06d}", derived=derived, pace=pace)
         self._open[call.id] = call
+        return await self._through(call, downloads=downloads, doubtful=doubtful)
+
+    async def _through(
+        self,
+        call: _Call,
+        *,
+        downloads: asyncio.TaskGroup | None,
+        doubtful: deque[tuple[Case, str | None]] | None,
+    ) -> Outcome:
+        """See a call to its end; its price is reserved."""
         self._moved(running=1)
         try:
-            await self.recorder.intent(call.id, case, derived)
+            if not call.cut_off:
+                await self.recorder.intent(call.id, call.case, call.derived)
             end = await call.job()
         except asyncio.CancelledError:
-            end = JobEnd(Outcome.UNKNOWN, "unknown" if call.left else "no", call.job_id, "the run was interrupted")
+            end = JobEnd(Outcome.UNKNOWN, "unknown" if call.left else "no", call.job_id, INTERRUPTED)
             self._close(call, end)
-            self._cut[case.id] = call.job_id
+            self._cut[call.case.id] = call.job_id
             raise
         except BaseException:
-            self.ledger.settle(case.usd, "unknown" if call.left else "no")
+            self.ledger.settle(call.case.usd, "unknown" if call.left else "no")
             raise
-        if call.server_error and doubtful is not None:
-            doubtful.append((case, "confirmation"))
+        if _answered_5xx(call.exchanges) and doubtful is not None and call.derived is None:
+            doubtful.append((call.case, CONFIRMATION))
         if end.outcome is Outcome.COMPLETED and downloads is not None:
             downloads.create_task(self._finish(call, end))
         else:
@@ -358,15 +451,19 @@ class Engine:
     async def _finish(self, call: _Call, end: JobEnd) -> None:
         try:
             await call.downloads(end)
+        except asyncio.CancelledError:
+            end = replace(end, reason=INTERRUPTED)  # so that whoever goes on with the run fetches what is missing
+            self._cut[call.case.id] = call.job_id
+            raise
         finally:
             self._close(call, end)
 
     def _close(self, call: _Call, end: JobEnd) -> None:
         self.ledger.settle(call.case.usd, end.billed)
         self._open.pop(call.id, None)
-        if call.derived is None:
-            self._ended.setdefault(call.case.target, {})[call.case.id] = end.outcome
-        self.recorder.call(call.ended(end))
+        ended = call.ended(end)
+        self._count(ended)
+        self.recorder.call(ended)
         self._moved(running=-1, done=0 if call.derived else 1)
 
     def _moved(self, *, running: int = 0, done: int = 0) -> None:
@@ -399,29 +496,46 @@ class _Scheduled:
         await self._clock.sleep(retry_delay(tries, retry_after, self._rng))
 
 
+def _simulated(exchange: Exchange) -> bool:
+    return exchange.response is not None and SIMULATOR_HEADER in exchange.response.headers
+
+
 class _Call:
-    """One case on its way: drives its flow and keeps its exchanges until it has ended."""
+    """One case on its way: drives its flow and keeps its exchanges until it has ended.
+
+    ``recorded`` are the exchanges of a call that was cut off, None for a new one.
+    """
 
     def __init__(
-        self, engine: Engine, work: Work, case: Case, call_id: str, *, derived: str | None, pace: Pace | None = None
+        self,
+        engine: Engine,
+        work: Work,
+        case: Case,
+        call_id: str,
+        *,
+        derived: str | None,
+        pace: Pace | None = None,
+        recorded: Sequence[Exchange] | None = None,
     ) -> None:
         self.engine, self.route, self.wire = engine, work.route, work.wire
         self.case, self.id, self.derived = case, call_id, derived
-        self.exchanges: list[Exchange] = []
+        self.exchanges: list[Exchange] = list(recorded or ())
+        self.cut_off = recorded is not None
+        self._unused = [exchange for exchange in self.exchanges if not exchange.cut_off]
+        self._looked = not self.cut_off
         self.stop_reason = ""
         self.job_id: str | None = None
         self.submitted: Json = None
-        self.server_error = False
         self.pace = pace or _Scheduled(engine, f"{case.id}/{derived}")
         self.synchronous = work.route.synchronous(case.body)
+        for exchange in self.exchanges:
+            if exchange.step == "submit":
+                self._learn(exchange.reply)
 
     @property
     def left(self) -> bool:
-        """Whether a submit of this call may have left this machine."""
-        return any(
-            e.request_body is not None and not (isinstance(e.reply, Failure) and not e.reply.left)
-            for e in self.exchanges
-        )
+        """Whether a submit of this call may have been taken by somebody."""
+        return any(e.request_body is not None and submit_meaning(e.reply) != "again" for e in self.exchanges)
 
     async def job(self) -> JobEnd:
         """Drive the job's flow to its end or to the deadline."""
@@ -432,28 +546,34 @@ class _Call:
         deadline, accepted = clock.now_ns() + limit_ns, clock.now_ns()
         try:
             while True:
-                if isinstance(ask, Wait):
+                if isinstance(ask, Wait) and not self._looked:
+                    reply = None  # recorded answers were waited for then; after them the job is asked at once
+                elif isinstance(ask, Wait):
                     if not await self.pace.poll(ask, accepted, deadline):
                         await self._cancel()
                         return self._expired()
                     reply = None
                 elif ask.step == "submit":
-                    reply = await self._submit(ask)
+                    submit = await self._submit(ask)
+                    reply, accepted, deadline = submit.reply, submit.received_ns, submit.sent_ns + limit_ns
                     if isinstance(reply, Failure) and reply.kind == "timeout" and self.synchronous:
                         return self._expired()
-                    accepted = clock.now_ns()
-                    deadline = self.exchanges[-1].sent_ns + limit_ns
                     self._learn(reply)
+                    if self.cut_off:
+                        if any(exchange.step == "cancel" for exchange in self.exchanges):
+                            return self._expired()
+                        deadline = max(deadline, clock.now_ns() + round(REQUEST_SECONDS * NS))
                 else:
                     reply = await self._send(ask, min(REQUEST_SECONDS, (deadline - clock.now_ns()) / NS))
-                    if ask.step != "probe":
-                        self._heed(reply)
                 ask = flow.send(reply)
         except StopIteration as end:
             finished: JobEnd = end.value
             return finished
         except _Withheld as reason:
             return JobEnd(Outcome.UNKNOWN, "no", None, str(reason))
+        except RecordEnds as reason:
+            doubtful = str(reason) == LOST or self.left
+            return JobEnd(Outcome.UNKNOWN, "unknown" if doubtful else "no", None, str(reason))
 
     async def _cancel(self) -> None:
         """Ask once, where the document says how, that a job which took too long goes no further."""
@@ -466,24 +586,38 @@ class _Call:
         seconds = self.pace.deadline_seconds
         return JobEnd(Outcome.UNKNOWN, "unknown", self.job_id, f"{PAST_DEADLINE} {seconds:g} s")
 
-    async def _submit(self, request: Request) -> Reply:
+    async def _submit(self, request: Request) -> Exchange:
         """Send the submit; again only while it is certain that nobody took it."""
+        if self.cut_off:
+            return self._submitted()
         engine = self.engine
         seconds = self.pace.deadline_seconds if self.synchronous else REQUEST_SECONDS
         for attempt in range(1, RETRY_TRIES + 1):
             if reason := engine.closed(self.case.target):
                 raise _Withheld(reason)
             reply = await self._send(request, seconds, attempt=attempt)
-            last = attempt >= (UNREACHABLE_TRIES if isinstance(reply, Failure) else RETRY_TRIES)
-            if submit_meaning(reply) != "again" or last:
+            if not self._tried_again(reply, attempt):
                 break
             after = reply.headers.get("retry-after") if isinstance(reply, Response) else None
             await self.pace.retry(attempt, after)
         if isinstance(reply, Failure) and not reply.left:
             self.stop_reason = f"{self.route.base_url} cannot be reached: {reply.message}"
-        self.server_error = isinstance(reply, Response) and reply.status >= 500
-        self._heed(reply)
-        return reply
+        return self.exchanges[-1]
+
+    def _submitted(self) -> Exchange:
+        """The submit of a cut-off call, once its answer says for certain what became of it."""
+        submits = [exchange for exchange in self.exchanges if exchange.step == "submit"]
+        if not submits or self._tried_again(submits[-1].reply, submits[-1].attempt):
+            raise RecordEnds(LOST)
+        return submits[-1]
+
+    def _tried_again(self, reply: Reply, attempt: int) -> bool:
+        """Whether a submit with this answer to this attempt, counted from 1, leaves once more."""
+        if isinstance(reply, Failure) and reply.kind == "interrupted":
+            return False
+        return submit_meaning(reply) == "again" and attempt < (
+            UNREACHABLE_TRIES if isinstance(reply, Failure) else RETRY_TRIES
+        )
 
     def _heed(self, reply: Reply) -> None:
         if isinstance(reply, Response) and reply.status in KEY_REFUSED:
@@ -498,6 +632,11 @@ class _Call:
 
     async def _send(self, request: Request, seconds: float, *, attempt: int = 1) -> Reply:
         engine = self.engine
+        if (known := self._recorded(request)) is not None:
+            return known.reply
+        if self.cut_off and request.body is not None:
+            raise RecordEnds(LOST)
+        self._looked |= request.step in ("status", "result")
         await self.pace.due(request)
         intended, trail = engine.clock.now_ns(), Trail()
         try:
@@ -510,12 +649,20 @@ class _Call:
             )
             raise
         self._keep(request, attempt, intended, sent)
+        if request.step in ("submit", "status", "result"):
+            self._heed(sent.reply)
         return sent.reply
+
+    def _recorded(self, request: Request) -> Exchange | None:
+        """The recorded exchange of a request, each once and in its order; None when there is none left."""
+        asked = (request.step, request.purpose, request.method, request.url)
+        for number, exchange in enumerate(self._unused):
+            if (exchange.step, exchange.purpose, exchange.method, exchange.url) == asked:
+                return self._unused.pop(number)
+        return None
 
     def _keep(self, request: Request, attempt: int, intended: int, sent: Sent) -> None:
         engine = self.engine
-        if isinstance(sent.reply, Response) and SIMULATOR_HEADER in sent.reply.headers:
-            engine.progress.simulated = True
         exchange = Exchange(
             call=self.id,
             case_id=self.case.id,
@@ -532,6 +679,7 @@ class _Call:
             received_ns=sent.received_ns,
             purpose=request.purpose,
         )
+        engine.progress.simulated |= _simulated(exchange)
         engine.recorder.exchange(exchange)
         self.exchanges.append(exchange)
 

@@ -2,8 +2,13 @@
 
 Rules
 -----
-* One JSON object a line: ``header``, ``intent``, ``exchange``, ``call``, ``footer``. A resume appends another header,
-  so each segment has its own monotonic clock and wall-clock anchor. A torn last line is tolerated and reported.
+* One JSON object a line: ``header``, ``intent``, ``exchange``, ``call``, ``footer``. A torn last line is tolerated and
+  reported; whoever goes on writing cuts it off first.
+* A resume appends another header, so each segment has its own monotonic clock and wall-clock anchor. Segments read as
+  one: the last ``call`` row of a call and the last footer count, and instants are told on the first segment's clock.
+  A later segment lies where its date says, and never before what was recorded earlier. So an interval within a
+  segment is exact, and one across segments is as true as the machine's date: what the date was set by in between
+  (an NTP step, a changed clock) is in it.
 * An intent is on the disk (fsync) before its submit leaves; every other row follows as soon as the disk allows.
   A writer thread groups what waits, so that no fsync stands on the path of a latency.
 * Bodies over 4 kB live beside the lines as ``blobs/<sha256>``, written before the line that names them.
@@ -23,15 +28,16 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import InputError, OutputError, UsageError
 from harness.flow import encode
-from harness.model import Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response
+from harness.model import CUT_OFF, Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response
 from harness.strict import StrictError, load_json
 from harness.transport.redact import Redactor
 
@@ -84,8 +90,8 @@ class MemoryJournal:
 class FileJournal:
     """A run directory's journal, held under a lock by one process at a time."""
 
-    def __init__(self, directory: Path, redactor: Redactor) -> None:
-        """Open a new run directory, mode 0700.
+    def __init__(self, directory: Path, redactor: Redactor, file: int | None = None) -> None:
+        """Open a new run directory, mode 0700, or go on in the history that ``held`` gave.
 
         Raises:
             UsageError: another run is writing there.
@@ -96,7 +102,7 @@ class FileJournal:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             directory.chmod(0o700)
             (directory / "blobs").mkdir(exist_ok=True, mode=0o700)
-            self._file = _locked(directory / FILE)
+            self._file = _locked(directory / FILE, os.O_CREAT) if file is None else _continued(file)
         except BlockingIOError:
             raise UsageError(f"{directory} is being written by another run: name another --out") from None
         except OSError as error:
@@ -183,8 +189,50 @@ class FileJournal:
         self._stored.add(digest)
 
 
-def _locked(path: Path) -> int:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+@contextmanager
+def held(directory: Path) -> Iterator[int]:
+    """An unfinished run's history under its lock, so that nobody writes between the reading and the going on.
+
+    Raises:
+        UsageError: there is no run, nothing of it was written, or another process is writing it.
+        OutputError: it cannot be written.
+    """
+    try:
+        file = _locked(directory / FILE, 0)
+    except BlockingIOError:
+        raise UsageError(f"{directory} is being written by another run: wait for its end") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{directory} holds no run: there is nothing to resume") from None
+    except OSError as error:
+        raise OutputError(f"cannot write {directory / FILE}: {error.strerror}") from None
+    try:
+        if not _whole_bytes(file):
+            raise UsageError(f"{directory} holds a run that ended before it sent anything: start another one")
+        yield file
+    finally:
+        os.close(file)
+
+
+def _continued(file: int) -> int:
+    """A descriptor of its own, and with it the lock, for a history that ends with a whole line from here on."""
+    os.ftruncate(file, _whole_bytes(file))
+    return os.dup(file)
+
+
+def _whole_bytes(file: int) -> int:
+    """How many bytes of a file are whole lines."""
+    end = os.fstat(file).st_size
+    while end > 0:
+        start = max(0, end - 65536)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _locked(path: Path, more: int) -> int:
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | more, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -373,6 +421,11 @@ class History:
         """The first segment's header."""
         return self.headers[0]
 
+    def offset_ns(self, header: Row) -> int:
+        """What leads from the clock of a segment that follows on this record to the clock of the first one."""
+        received = (exchange.received_ns for call in self.calls for exchange in call.exchanges)
+        return _offset(self.header, header, max(received, default=None))
+
     def of(self, target: str) -> tuple[Call, ...]:
         """The calls of a target, in the order of their intents."""
         return tuple(call for call in self.calls if call.case.target == target)
@@ -429,9 +482,14 @@ def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
     cases = {case.id: case for plan in plans for case in plan.cases}
     ended = {row["call"]: row for row in rows if row["type"] == "call"}
     exchanges: dict[str, list[Exchange]] = {}
+    offset, latest = 0, None
     for row in rows:
-        if row["type"] == "exchange":
-            exchanges.setdefault(row["call"], []).append(_exchange(row, blob))
+        if row["type"] == "header" and row is not rows[0]:
+            offset = _offset(headers[0], row, latest)
+        elif row["type"] == "exchange":
+            exchange = moved(_exchange(row, blob), offset)
+            exchanges.setdefault(exchange.call, []).append(exchange)
+            latest = exchange.received_ns if latest is None else max(latest, exchange.received_ns)
     calls = tuple(
         _call(row, _sent_case(row, cases[row["case_id"]], blob), exchanges.get(row["call"], []), ended.get(row["call"]))
         for row in rows
@@ -442,6 +500,25 @@ def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
     }
     footer = next((row for row in reversed(rows) if row["type"] == "footer"), None)
     return History(headers, plans, specs, calls, footer, torn)
+
+
+def _offset(first: Row, later: Row, latest_ns: int | None) -> int:
+    """What leads from a later segment's clock to the first one's; nothing of it was before ``latest_ns``."""
+    apart = datetime.fromisoformat(later["started_at"]) - datetime.fromisoformat(first["started_at"])
+    at: int = first["anchor_ns"] + apart // timedelta(microseconds=1) * 1000
+    return (at if latest_ns is None else max(at, latest_ns)) - int(later["anchor_ns"])
+
+
+def moved(exchange: Exchange, by_ns: int) -> Exchange:
+    """An exchange with its instants on another clock."""
+    first_byte = exchange.first_byte_ns
+    return replace(
+        exchange,
+        intended_ns=exchange.intended_ns + by_ns,
+        sent_ns=exchange.sent_ns + by_ns,
+        first_byte_ns=None if first_byte is None else first_byte + by_ns,
+        received_ns=exchange.received_ns + by_ns,
+    )
 
 
 def _sent_case(intent: Row, case: Case, blob: Bodies) -> Case:
@@ -461,7 +538,7 @@ def _call(intent: Row, case: Case, exchanges: list[Exchange], end: Row | None) -
         job_id=None,
         billed="unknown",
         images=case.images,
-        reason="the run ended before the call did",
+        reason=CUT_OFF,
         derived=intent.get("derived"),
     )
     if end is None:

@@ -7,7 +7,8 @@ refused rows that hold the same values are explained by the same culprits, and c
 same parameters they cost one request.
 
 A search is a generator without I/O: it yields a case to send and is sent its outcome (None: it was not sent). The
-engine drives it over the wire, the checks drive it again over the record, and both come to the same culprits.
+engine drives it over the record of an earlier segment and then over the wire, the checks drive it again over the whole
+record, and both come to the same culprits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.model import Case, Json, Outcome
+from harness.model import Call, Case, Json, Outcome
 from harness.spec import Spec
 
 ISOLATION = "isolation"
@@ -51,6 +52,14 @@ def isolations(spec: Spec, cases: Sequence[Case], outcomes: Mapping[str, Outcome
         if names:
             found[case.id] = Culprits(names, _minimal(case.body, plain.body, names))
     return found
+
+
+def recorded_outcome(recorded: list[Call], case: Case) -> Outcome | None:
+    """The outcome of the recorded call that asked what a search asks, taken out of the list; None when none did."""
+    for number, call in enumerate(recorded):
+        if (call.case.id, call.case.body) == (case.id, case.body):
+            return recorded.pop(number).outcome
+    return None
 
 
 def _as_before(

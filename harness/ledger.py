@@ -6,6 +6,8 @@ Rules
 * A submit reserves its full price before it leaves. A refusal releases it, an unknown charge keeps it for the rest of
   the run.
 * A submit that does not fit waits for releases; when it does not fit with nothing in flight, the budget is spent.
+* A run that goes on starts with what it had cost before; what its cut-off calls had reserved stays reserved until
+  each of them has ended.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ ZERO = Decimal(0)
 class Ledger:
     """Amounts in USD; ``limit`` is None for a run that costs nothing."""
 
-    def __init__(self, limit: Decimal | None, unknown: Decimal = ZERO, billed: Decimal = ZERO) -> None:
+    def __init__(
+        self, limit: Decimal | None, unknown: Decimal = ZERO, billed: Decimal = ZERO, reserved: Decimal = ZERO
+    ) -> None:
         self.limit = limit
-        self.billed, self.unknown, self.reserved = billed, unknown, ZERO
+        self.billed, self.unknown, self.reserved = billed, unknown, reserved
         self._waiting: deque[tuple[Decimal, asyncio.Future[bool]]] = deque()
 
     async def reserve(self, usd: Decimal) -> bool:

@@ -181,6 +181,15 @@ class Failure:
 PAST_DEADLINE = "the job was not done within"
 """How the reason of a call begins that its deadline has ended."""
 
+INTERRUPTED = "the run was interrupted"
+"""The reason of a call that a signal cut off, and of one that was withheld because of it."""
+
+CUT_OFF = "the run ended before the call did"
+"""The reason of a call that the record has no end of: its run was killed."""
+
+LOST = "the run ended before the answer to the submit was recorded"
+"""The reason of a call that was cut off, and of whose submit nothing will ever be known."""
+
 TRANSPORT_FAILURES: Mapping[str, str] = {
     "dns": "the host name could not be resolved",
     "refused": "the connection was refused",
@@ -191,7 +200,7 @@ TRANSPORT_FAILURES: Mapping[str, str] = {
     "limit": "the answer broke a limit of size, headers or encoding",
     "protocol": "the answer was not HTTP",
     "forbidden": "the address may not be contacted",
-    "interrupted": "the run was interrupted while the answer was awaited",
+    "interrupted": INTERRUPTED,
 }
 
 Reply: TypeAlias = Response | Failure
@@ -220,6 +229,11 @@ class Exchange:
     def response(self) -> Response | None:
         """The answer, or None when the transport failed."""
         return self.reply if isinstance(self.reply, Response) else None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether a read was cut off on this side: it says nothing, and its answer is still to be had."""
+        return self.request_body is None and isinstance(self.reply, Failure) and self.reply.kind == "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

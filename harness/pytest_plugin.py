@@ -26,7 +26,7 @@ import click
 import pytest
 
 from harness.cli import check as check_command
-from harness.cli import request_of
+from harness.cli import given, request_of
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def _request(config: pytest.Config) -> Request:
         elif value is not None:
             words += [f"--{name}={item}" for item in (value if isinstance(value, list) else [value])]
     try:
-        parameters = check_command.make_context("harness", words).params
-        return request_of(parameters)
+        context = check_command.make_context("harness", words)
+        return request_of(context.params, given(context))
     except (click.ClickException, HarnessError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         raise pytest.UsageError(f"harness: {message}") from None

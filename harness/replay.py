@@ -21,13 +21,14 @@ from operator import attrgetter
 
 from harness.cassettes.frozen import Frozen, FrozenCall
 from harness.clock import VirtualClock, run_virtual
-from harness.engine import Again, Ended, Engine, Options, Progress, Recorder, Work
+from harness.engine import Again, Ended, Engine, Options, Progress, RecordEnds, Recorder, Work
 from harness.ledger import Ledger
 from harness.model import Json, Request, Wait
 from harness.targets import Target
 from harness.transport.cassette import CassetteError, Played, Tape
 
-POLLS = ("status", "result")
+POLLS, SUBMITS = ("status", "result"), ("submit", "probe")
+"""Steps that ask for a job, and those that may begin one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,18 @@ class AsRecorded:
 
     played: Played
     expired: bool
+    cut_off: str | None
     deadline_seconds: float
 
     async def due(self, request: Request) -> None:
-        """Wait for the instant at which this was wanted to leave."""
+        """Wait for the instant at which this was wanted to leave.
+
+        Raises:
+            RecordEnds: the recorded run was cut off here.
+            CassetteError: this was not recorded.
+        """
+        if self.cut_off and request.body is not None and not self.played.tape.left(self.played.call, SUBMITS):
+            raise RecordEnds(self.cut_off)
         await self.played.due(request)
 
     async def poll(self, wait: Wait, accepted_ns: int, deadline_ns: int) -> bool:
@@ -82,7 +91,7 @@ class _Share:
                 work=Work(self.target.route, played, (), 1),
                 case=call.case(cases[call.case_id]),
                 derived=call.derived,
-                pace=AsRecorded(played, call.expired, self.deadline_seconds),
+                pace=AsRecorded(played, call.expired, call.cut_off, self.deadline_seconds),
                 start_ns=begins,
             )
 

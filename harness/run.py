@@ -3,6 +3,8 @@
 Rules
 -----
 * The output place is opened, and the header is durable, before anything is sent.
+* A run that goes on is the same run with more rows: ``check`` decides from its record instead of planning, and the
+  rest is one way for both.
 * When the engine has ended, the report is computed from the history that it left, and from nothing else.
 """
 
@@ -18,10 +20,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, resume
 from harness.audit import Watch
 from harness.cassettes import (
     Shelf,
@@ -37,7 +40,19 @@ from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
 from harness.errors import InputError, UsageError
-from harness.history import FORMAT, FileJournal, History, Journal, call_row, exchange_row, intent_row, plan_json, read
+from harness.history import (
+    FORMAT,
+    FileJournal,
+    History,
+    Journal,
+    Row,
+    call_row,
+    exchange_row,
+    held,
+    intent_row,
+    plan_json,
+    read,
+)
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
 from harness.model import Call, Case, Exchange, Json
@@ -59,7 +74,10 @@ TERMINATED = 128 + signal.SIGTERM
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: where it is, what was found, how it ended, and the cassettes that it wrote."""
+    """A run that has ended: where it is, what was found, how it ended, and the cassettes that it wrote.
+
+    ``note`` is what else is to be said.
+    """
 
     directory: Path
     result: RunResult
@@ -67,6 +85,7 @@ class Finished:
     unfinished: Mapping[str, str | None]
     exit_status: int
     cassettes: tuple[Path, ...] = ()
+    note: str = ""
 
 
 class HistoryRecorder:
@@ -93,28 +112,27 @@ class HistoryRecorder:
 
 
 def header_row(
-    run_id: str, targets: Sequence[Target], request: Request, clock: Clock, settings: Config | None = None
-) -> Mapping[str, Any]:
-    """A run's first row: with it, the run can be judged with nothing else at hand.
+    run_id: str,
+    targets: Sequence[Target],
+    request: Request,
+    clock: Clock,
+    settings: Config | None = None,
+    *,
+    max_cost: Decimal | None = None,
+) -> Row:
+    """A run's first row: with it, the run can be judged and gone on with, with nothing else at hand.
 
     ``anchor_at`` is the date of ``anchor_ns``: when the run began, in a replay when each recording did.
     """
-    now, own = wall_time().isoformat(timespec="milliseconds"), settings or Config()
+    segment, own = _segment(0, run_id, request, clock, max_cost), settings or Config()
     schedule = Schedule(request.poll_interval).describe()
     return {
-        "type": "header",
-        "format": FORMAT,
-        "segment": 0,
-        "run_id": run_id,
-        "started_at": now,
-        "anchor_ns": clock.now_ns(),
-        "harness_version": __version__,
+        **segment,
         "mode": request.source,
         "recorded_from": None,
         "recorded_at": None,
         "seed": request.seed,
-        "command": shlex.join(request.command),
-        "options": {"concurrency": request.concurrency, "deadline_s": request.deadline_seconds},
+        "options": resume.recorded_options(request),
         "targets": {
             target.plan.target: {
                 "base_url": target.route.base_url,
@@ -122,9 +140,11 @@ def header_row(
                     target.recording.frozen.contract if target.recording else contract_of(target.route.spec)
                 ),
                 "origins": list(own.provider(target.route.spec.provider).origins),
-                "anchor_at": target.recording.frozen.recorded_at if target.recording else now,
+                "anchor_at": target.recording.frozen.recorded_at if target.recording else segment["started_at"],
                 "usd_per_image": str(target.price.amount),
                 "price_source": target.price.source,
+                "concurrency": target.concurrency,
+                "rate": target.rate,
                 "schedule": target.recording.frozen.schedule if target.recording else schedule,
             }
             for target in targets
@@ -134,6 +154,27 @@ def header_row(
             for target in targets
         },
         "plans": [plan_json(target.plan) for target in targets],
+    }
+
+
+def resumed_row(history: History, request: Request, clock: Clock, max_cost: Decimal | None) -> Row:
+    """The header of a further segment: everything that is not its own stands in the first one."""
+    return _segment(len(history.headers), history.header["run_id"], request, clock, max_cost)
+
+
+def _segment(number: int, run_id: str, request: Request, clock: Clock, max_cost: Decimal | None) -> dict[str, Any]:
+    date, now_ns = wall_time(), clock.now_ns()
+    return {
+        "type": "header",
+        "format": FORMAT,
+        "segment": number,
+        "run_id": run_id,
+        "started_at": date.isoformat(timespec="milliseconds"),
+        # The instant of the date as it is written, to the millisecond: later segments are placed by it.
+        "anchor_ns": now_ns - date.microsecond % 1000 * 1000,
+        "harness_version": __version__,
+        "command": shlex.join(request.command),
+        "max_cost": None if max_cost is None else str(max_cost),
     }
 
 
@@ -168,11 +209,15 @@ def check(
     environment: Mapping[str, str],
     on_progress: Callable[[Progress, Ledger], None] = lambda _, __: None,
 ) -> Finished:
-    """Run a conformance check and leave its run directory.
+    """Run a conformance check and leave its run directory; go on with the one in ``request.out`` when asked to.
+
+    ``specs`` are the targets; for a run that goes on they may be none, or have to be its own.
 
     Raises:
         HarnessError: something was refused before anything was sent, or the run directory cannot be written.
     """
+    if request.resume:
+        return _resume(specs, request, settings, environment, on_progress)
     run_id = f"{wall_time():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     directory = request.out or Path("reports") / run_id
     if (directory / "history.jsonl").exists():
@@ -181,23 +226,67 @@ def check(
         resolved = stack.enter_context(simulated(specs, request))
         targets = targets_of(specs, resolved, settings, environment)
         ledger = Ledger(budget(targets, resolved, settings))
-        slots = slots_of(targets, resolved)
-        stack.enter_context(written_by_one(list(slots.values())))
-        keys = [target.key for target in targets if target.key is not None]
-        journal = FileJournal(directory, Redactor(key.secret for key in keys))
-        try:
-            # The simulator is on loopback, where no proxy leads.
-            direct = settings if request.source != "simulate" else replace(settings, proxy=None)
-            tls = stack.enter_context(tls_of(settings))
-            session = _Session(run_id, targets, resolved, direct, ledger, journal, tls, on_progress)
-            ended, unfinished, code = session.replay() if request.source == "replay" else asyncio.run(session.run())
-        finally:
-            journal.close()
-        with _told_to_stop() as told:
-            # A report takes a moment to draw: SIGTERM promises to be gone within two.
-            result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
-            kept = keep_recording(directory, slots) if slots and result.document["run"]["complete"] else ()
-        code = code or told[0]
+        made = _Made(run_id, directory, targets, resolved, settings, ledger)
+        return _carried_out(made, stack, on_progress)
+
+
+def _resume(
+    specs: Sequence[Spec],
+    request: Request,
+    settings: Config,
+    environment: Mapping[str, str],
+    on_progress: Callable[[Progress, Ledger], None],
+) -> Finished:
+    if request.out is None:
+        raise UsageError("--resume goes on with the run in --out: name its directory")
+    directory = request.out
+    with ExitStack() as stack:
+        file = stack.enter_context(held(directory))
+        history = read(directory)
+        if resume.is_finished(history):
+            return _nothing_left(directory, history)
+        begun = resume.request_of(history, specs, request)
+        kept = specs_of(history, directory, with_todays_specs=False)
+        targets = resume.targets_of(history, kept, begun, settings, environment)
+        ledger = resume.ledger_of(history, resume.limit_of(history, request))
+        made = _Made(history.header["run_id"], directory, targets, begun, settings, ledger, history, file)
+        return _carried_out(made, stack, on_progress)
+
+
+def _nothing_left(directory: Path, history: History) -> Finished:
+    result = write_reports(directory)
+    written: tuple[Path, ...] = ()
+    if history.header["mode"] == "record" and result.document["run"]["complete"]:
+        # A kill after the last row leaves the cassettes unwritten; newer ones stay.
+        specs, shelf = specs_of(history, directory, with_todays_specs=False), Shelf(resume.cassettes_of(history))
+        slots = {p.target: shelf.place(specs[p.target], specs[p.target].flows[p.flow]) for p in history.plans}
+        older = {target: slot for target, slot in slots.items() if not slot.since(history.header["started_at"])}
+        with written_by_one(list(older.values())):
+            written = keep_recording(directory, older)
+    ended = Ended(complete=True, stopped={}, interrupted=False, simulated=False)
+    return Finished(directory, result, ended, {}, exit_status(result), written, f"{directory} is finished: nothing was sent")
+
+
+def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress, Ledger], None]) -> Finished:
+    """Run what was decided, or what is left of it, to its end and its reports."""
+    directory, request = made.directory, made.request
+    slots = slots_of(made.targets, request)
+    stack.enter_context(written_by_one(list(slots.values())))
+    keys = [target.key for target in made.targets if target.key is not None]
+    journal = FileJournal(directory, Redactor(key.secret for key in keys), made.file)
+    try:
+        # The simulator is on loopback, where no proxy leads.
+        settings = made.settings if request.source != "simulate" else replace(made.settings, proxy=None)
+        tls = stack.enter_context(tls_of(settings))
+        session = _Session(replace(made, settings=settings), journal, tls, on_progress)
+        ended, unfinished, code = session.replay() if request.source == "replay" else asyncio.run(session.run())
+    finally:
+        journal.close()
+    with _told_to_stop() as told:
+        # A report takes a moment to draw: SIGTERM promises to be gone within two.
+        result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
+        kept = keep_recording(directory, slots) if slots and result.document["run"]["complete"] else ()
+    code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result), kept)
 
 
@@ -305,7 +394,9 @@ def replay_into(
     from harness.replay import audit_of, recorded_header, replay
 
     def begin(clock: Clock) -> HistoryRecorder:
-        journal.append({**header_row(run_id, targets, request, clock), **recorded_header(targets)})
+        # A recording's instants are counted from its anchor, to the nanosecond.
+        header = {**header_row(run_id, targets, request, clock), "anchor_ns": clock.now_ns()}
+        journal.append({**header, **recorded_header(targets)})
         return HistoryRecorder(journal, targets, Watch(clock), durable=False)
 
     ended = replay(targets, begin, on_progress)
@@ -314,42 +405,72 @@ def replay_into(
 
 
 @dataclass(frozen=True)
-class _Session:
-    """What one run needs while it lasts."""
+class _Made:
+    """Everything about a run that is about to send: decided from a plan, or from the ``history`` of one cut off.
+
+    ``file`` is that history under its lock.
+    """
 
     run_id: str
+    directory: Path
     targets: Sequence[Target]
     request: Request
     settings: Config
     ledger: Ledger
+    history: History | None = None
+    file: int | None = None
+
+    def header(self, clock: Clock) -> Row:
+        """The header of the segment that begins."""
+        limit = self.ledger.limit
+        if self.history is not None:
+            return resumed_row(self.history, self.request, clock, limit)
+        return header_row(self.run_id, self.targets, self.request, clock, self.settings, max_cost=limit)
+
+    def work(self, wire: Wire, header: Row) -> list[Work]:
+        """What is to be sent, or what is left of it."""
+        work = [work_of(target, wire) for target in self.targets]
+        if self.history is None:
+            return work
+        left = [resume.left_of(self.history, target.plan.target, header) for target in self.targets]
+        return [replace(one, done=done, unfinished=cut) for one, (done, cut) in zip(work, left, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What one segment of a run needs while it lasts."""
+
+    made: _Made
     journal: FileJournal
     tls: ssl.SSLContext | None
     on_progress: Callable[[Progress, Ledger], None]
 
     def replay(self) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run recordings again: nothing can be left unfinished."""
-        moved = lambda progress: self.on_progress(progress, self.ledger)  # noqa: E731 - as in run
-        return replay_into(self.journal, self.run_id, self.targets, self.request, moved), {}, 0
+        made = self.made
+        moved = lambda progress: self.on_progress(progress, made.ledger)  # noqa: E731 - as in run
+        return replay_into(self.journal, made.run_id, made.targets, made.request, moved), {}, 0
 
     async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
-        clock = RealClock()
+        clock, made = RealClock(), self.made
         watch = Watch(clock)
-        self.journal.append(header_row(self.run_id, self.targets, self.request, clock, self.settings))
+        header = made.header(clock)
+        self.journal.append(header)
         await self.journal.durable()
-        wire = wire_of(self.targets, self.settings, clock, self.tls)
+        wire = wire_of(made.targets, made.settings, clock, self.tls)
         engine = Engine(
             clock,
-            HistoryRecorder(self.journal, self.targets, watch),
-            self.ledger,
-            options_of(self.request),
-            lambda progress: self.on_progress(progress, self.ledger),
+            HistoryRecorder(self.journal, made.targets, watch),
+            made.ledger,
+            options_of(made.request),
+            lambda progress: self.on_progress(progress, made.ledger),
         )
         stop = _Stop(engine, self.journal)
         sampling = asyncio.create_task(watch.sample())
         try:
             with stop.on_signals():
-                ended = await engine.run([work_of(target, wire) for target in self.targets])
+                ended = await engine.run(made.work(wire, header))
         finally:
             sampling.cancel()
             with suppress(asyncio.CancelledError):

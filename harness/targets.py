@@ -38,7 +38,8 @@ class Request:
     """What the command line asks for.
 
     ``cases`` are globs on case ids, ``only`` is an exact choice of them. A ``recheck`` replays a recording even though
-    its spec has changed since.
+    its spec has changed since. ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside
+    it, as they are typed.
     """
 
     source: Source
@@ -59,6 +60,8 @@ class Request:
     cassettes: Path | None = None
     recheck: bool = False
     command: Sequence[str] = ()
+    resume: bool = False
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,7 @@ def targets_of(
     Raises:
         UsageError: something about one of them cannot be used.
     """
-    _require_known_names(specs, request, settings)
+    require_known_names(specs, request, settings)
     targets = tuple(_target(spec, request, settings, environment) for spec in specs)
     if request.only is None and not any(target.plan.cases for target in targets):
         example = f"{specs[0].target}/guidance_scale/above-maximum"
@@ -225,8 +228,12 @@ def targets_of(
     return targets
 
 
-def _require_known_names(specs: Sequence[Spec], request: Request, settings: Config) -> None:
-    """A misspelt provider would otherwise leave a base URL, and with it a trust, or a limit unused."""
+def require_known_names(specs: Sequence[Spec], request: Request, settings: Config) -> None:
+    """A misspelt provider would otherwise leave a base URL, and with it a trust, or a limit unused.
+
+    Raises:
+        UsageError: an option or the configuration names a provider or flow that there is not.
+    """
     if not request.base_urls and not settings.providers:
         return
     known = {spec.provider: set(spec.flows) for spec in specs}

@@ -20,7 +20,7 @@ LEVELS = (
     {"transport", "ledger"},
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks", "cassettes"},
-    {"report", "targets", "strategies"},
+    {"report", "targets", "strategies", "resume"},
     {"replay"},
     {"run"},
     {"caller"},

@@ -30,7 +30,11 @@ TARGETS = (
 
 
 def environment(**variables: str) -> dict[str, str]:
-    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH")
+    }
     return {**keep, "PYTHONWARNINGS": "error", **variables}
 
 
@@ -337,6 +341,79 @@ def test_an_interrupted_run_leaves_its_report(number: signal.Signals, status: in
     assert "some-key" not in history.read_text()
 
 
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs that have not ended: ``live``, whose provider was not there, and ``simulated``."""
+    place = tmp_path_factory.mktemp("unfinished")
+    live = ("check", "fal", "--live", "--base-url", f"fal={NOBODY}", "--max-cases", 1, "--no-rejects", "--out", "live")
+    done = harness(*live, "--quiet", cwd=place, env=environment(FAL_KEY="some-key"))
+    assert done.returncode == 3
+    harness("check", "fal", "--simulate", "--max-cases", 1, "--no-rejects", "--out", "simulated", cwd=place)
+    lines = (place / "simulated" / "history.jsonl").read_text().splitlines(keepends=True)
+    (place / "simulated" / "history.jsonl").write_text("".join(lines[:-2]))
+    shutil.copytree(place / "live", place / "early")
+    header, *rest = (place / "live" / "history.jsonl").read_text().splitlines(keepends=True)
+    older = {name: value for name, value in json.loads(header).items() if name != "options"}
+    (place / "early" / "history.jsonl").write_text("".join([json.dumps(older) + "\n", *rest]))
+    return place
+
+
+NOBODY = "http://127.0.0.1:9"
+AGAIN = ("--base-url", f"fal={NOBODY}", "--out", "live")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ([], 2, "--resume goes on with the run in --out"),
+        (["--out", "nowhere"], 2, "nowhere holds no run"),
+        (["--out", "simulated"], 2, "its simulator has gone, and its jobs with it"),
+        (["--out", "early"], 4, "an earlier version wrote it"),
+        ([*AGAIN, "--seed", "3"], 2, "leave out --seed (recorded: 0)"),
+        ([*AGAIN, "--deadline", "5", "--concurrency", "9"], 2, "--concurrency (recorded: 8), --deadline (recorded: 300.0)"),
+        ([*AGAIN, "--max-cases", "2", "--repeats"], 2, "--repeats (recorded: false), --max-cases (recorded: 1)"),
+        ([*AGAIN, "--case", "x"], 2, "--case (recorded: [])"),
+        ([*AGAIN, "--flow", "sync"], 2, "--flow (recorded: null)"),
+        ([*AGAIN, "--simulate"], 2, "--simulate (recorded: --live)"),
+        (["umodelverse", *AGAIN], 2, "TARGET (recorded: fal/flux-pro-kontext-multi)"),
+        (["--out", "live"], 2, f"name it again with --base-url fal:queue={NOBODY}"),
+        (["--out", "live", "--base-url", "fal=http://127.0.0.1:8"], 2, f"was run against {NOBODY}"),
+        (["--out", "live", "--base-url", "fall=http://127.0.0.1:8"], 2, "names 'fall', which is no provider"),
+    ],
+)  # fmt: skip
+def test_a_resume_that_contradicts_its_run_is_one_sentence(
+    arguments: list[str], status: int, says: str, unfinished: Path
+) -> None:
+    """What is asked beside --resume has to be what the run was begun with; the first word that is not is named."""
+    done = harness("check", "--resume", *arguments, cwd=unfinished, env=environment(FAL_KEY="some-key"))
+    assert (done.returncode, says in one_line(done)) == (status, True), done.stderr
+
+
+def test_a_resume_needs_its_key_again(unfinished: Path) -> None:
+    """The key is in no record: without it in the environment nothing goes on."""
+    done = harness("check", "--resume", *AGAIN, cwd=unfinished)
+    assert (done.returncode, "FAL_KEY is not set" in one_line(done)) == (2, True)
+
+
+def test_a_resume_is_asked_for_as_the_run_was(tmp_path: Path) -> None:
+    """The same command with --resume goes on with a run, within a budget given anew, and says when nothing is left."""
+    with simulator("fal", "--queue-seconds", 0, "--inference-seconds", 0, cwd=tmp_path) as urls:
+        command: list[object] = ["check", "fal", "--live", "--base-url", f"fal={urls['fal:queue']}", "--out", "run"]
+        command += ["--no-rejects", "--max-cases", 3, "--json"]
+        key = environment(FAL_KEY="some-key-0123456789")
+        short = harness(*command, "--max-cost", "0.1", cwd=tmp_path, env=key)
+        less = harness(*command, "--resume", "--max-cost", "0.01", cwd=tmp_path, env=key)
+        again = harness(*command, "--resume", cwd=tmp_path, env=key)
+        more = harness(*command, "--resume", "--max-cost", "5", cwd=tmp_path, env=key)
+        over = harness(*command, "--resume", cwd=tmp_path, env=key)
+    assert [done.returncode for done in (short, less, again, more, over)] == [3, 2, 3, 0, 0]
+    assert "is less than the 0.08 USD that the run may have cost" in one_line(less)
+    totals = [json.loads(done.stdout)["totals"] for done in (short, again, more, over)]
+    assert [total["paid_requests"] for total in totals] == [2, 2, 3, 3]
+    assert (over.stderr, over.stdout) == ("run is finished: nothing was sent\n", more.stdout)
+    assert "some-key-0123456789" not in (tmp_path / "run" / "history.jsonl").read_text()
+
+
 def test_the_simulator_prints_ready_made_base_urls(tmp_path: Path) -> None:
     """One PROVIDER:FLOW=URL line per provider and flow, each usable as --base-url."""
     with simulator(cwd=tmp_path) as urls:
@@ -382,7 +459,7 @@ def test_a_replay_needs_nothing(tmp_path: Path) -> None:
 
 
 def test_a_cassette_is_judged_again(tmp_path: Path) -> None:
-    """recheck takes a cassette too: its old answers, today's spec and checks."""
+    """A cassette can be rechecked too: its old answers, today's spec and checks."""
     done = harness("recheck", ROOT / "cassettes" / "wavespeed" / "flux-kontext-pro-multi.yaml", cwd=tmp_path)
     assert (done.returncode, "verdict: pass" in done.stdout) == (0, True)
 

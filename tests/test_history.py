@@ -28,6 +28,7 @@ from harness.history import (
     MemoryJournal,
     call_row,
     exchange_row,
+    held,
     intent_row,
     plan_json,
     read,
@@ -372,6 +373,105 @@ def test_a_second_writer_is_refused(tmp_path):
         first.append(HEADER)
         first.close()
     assert read(tmp_path / "run").plans == (PLAN,)
+
+
+@pytest.mark.parametrize("length", [20, 70_000])
+def test_a_history_that_is_gone_on_with_stays_valid_line_by_line(tmp_path, length):
+    """Cut anywhere in its last line, a history that is gone on with loses that piece and nothing else."""
+    directory = store(tmp_path / "run", [HEADER, {"type": "note", "text": "x" * length}])
+    data = (directory / FILE).read_bytes()
+    whole = data.index(b"\n") + 1
+    for cut in {whole, whole + 1, whole + 9, len(data) - 1, len(data)}:
+        (directory / FILE).write_bytes(data[:cut])
+        store_more(directory, [FOOTER])
+        kept = data if cut == len(data) else data[:whole]
+        assert (directory / FILE).read_bytes() == kept + b'{"type":"footer","complete":true}\n'
+
+
+def store_more(directory, lines):
+    async def main(file):
+        journal = FileJournal(directory, NOBODY, file)
+        try:
+            for line in lines:
+                journal.append(line)
+            await journal.durable()
+        finally:
+            journal.close()
+
+    with held(directory) as file:
+        asyncio.run(main(file))
+
+
+def test_a_run_that_is_gone_on_with_is_held_from_the_reading_on(tmp_path):
+    """Between the reading and the last row nobody else writes; afterwards the place is free, whatever happened."""
+    directory = store(tmp_path / "run", [HEADER])
+    with held(directory) as file:
+        for attempt in (lambda: held(directory).__enter__(), lambda: FileJournal(directory, NOBODY)):
+            with pytest.raises(UsageError, match="is being written by another run"):
+                attempt()
+        journal = FileJournal(directory, NOBODY, file)
+    with pytest.raises(UsageError, match="is being written by another run"), held(directory):
+        pass
+    journal.close()
+    with pytest.raises(ZeroDivisionError), held(directory):
+        raise ZeroDivisionError
+    with held(directory):
+        pass
+
+
+@pytest.mark.parametrize("data", [b"", b'{"type":"header"'])
+def test_a_history_of_which_nothing_was_written_is_not_gone_on_with(tmp_path, data):
+    """A run that was ended before its header was durable has sent nothing; so is a place without a run said to be."""
+    (tmp_path / FILE).write_bytes(data)
+    with pytest.raises(UsageError, match="before it sent anything"), held(tmp_path):
+        pass
+    with pytest.raises(UsageError, match="holds no run"), held(tmp_path / "nowhere"):
+        pass
+
+
+def segments(later, *, anchor_ns, back_s=0.0):
+    """A call that is submitted in a first segment and completed in a second one, ``later`` seconds after its header."""
+    first = HEADER | {"started_at": "2026-11-20T10:00:00.000+00:00", "anchor_ns": 5_000_000_000}
+    second_at = f"2026-11-20T10:{1 - back_s:02.0f}:00.000+00:00"
+    second = {"type": "header", "format": FORMAT, "segment": 1, "started_at": second_at, "anchor_ns": anchor_ns}
+    submit = at(6_000_000_000, exchange(Response(200, {}, b"{}")))
+    read = at(anchor_ns + round(later * 10**9), exchange(Response(200, {}, b"{}"), step="status"))
+    cut = call_row(call(outcome=Outcome.UNKNOWN, billed="unknown", job_id=None), {})
+    done = call_row(call(), {})
+    return [
+        first, intent_row("c000001", CASE, None), exchange_row(submit), cut, FOOTER | {"complete": False, "n": 1},
+        second, exchange_row(read), done, FOOTER | {"n": 2},
+    ]  # fmt: skip
+
+
+def at(instant_ns, one):
+    return replace(one, intended_ns=instant_ns, sent_ns=instant_ns, first_byte_ns=instant_ns, received_ns=instant_ns)
+
+
+@pytest.mark.parametrize("anchor_ns", [0, 7, 10**18])
+def test_segments_read_as_one(anchor_ns):
+    """A call spread over two segments has its exchanges on the first one's clock, and the last word on its end."""
+    history = in_memory(segments(2.5, anchor_ns=anchor_ns)).history()
+    (one,) = history.calls
+    assert [(e.sent_ns, e.first_byte_ns, e.received_ns) for e in one.exchanges] == [
+        (6_000_000_000,) * 3,
+        (67_500_000_000,) * 3,
+    ]
+    assert (one.outcome, one.billed, one.job_id) == (Outcome.COMPLETED, "yes", "j/1")
+    assert (history.footer["n"], len(history.headers)) == (2, 2)
+
+
+def test_a_date_that_went_back_does_not_turn_the_order_around():
+    """A segment is never placed before what was recorded earlier, whatever the machine's date says."""
+    (one,) = in_memory(segments(2.5, anchor_ns=0, back_s=1)).history().calls
+    assert [e.sent_ns for e in one.exchanges] == [6_000_000_000, 8_500_000_000]
+
+
+def test_the_next_segment_is_placed_as_it_will_be_read():
+    """``offset_ns`` tells beforehand where the instants of a segment will lie once it has been written."""
+    rows_ = segments(2.5, anchor_ns=123)
+    before, whole = in_memory(rows_[:5]).history(), in_memory(rows_).history()
+    assert before.offset_ns(rows_[5]) + 123 + 2_500_000_000 == whole.calls[0].exchanges[1].sent_ns
 
 
 def test_links_are_not_followed(tmp_path):

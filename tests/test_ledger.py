@@ -114,3 +114,17 @@ def test_a_reservation_granted_to_someone_who_left_is_given_back():
         return waiting.cancelled(), spent(ledger)
 
     assert run_virtual(main()) == (True, (0, 0, 0))
+
+
+def test_a_run_that_goes_on_starts_with_what_it_had_cost():
+    """Earlier charges count against the limit; what cut-off calls hold is in flight until they have ended."""
+
+    async def main():
+        ledger = Ledger(Decimal("0.10"), unknown=Decimal("0.02"), billed=Decimal("0.03"), reserved=Decimal("0.04"))
+        waiting = asyncio.create_task(ledger.reserve(Decimal("0.05")))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        ledger.settle(Decimal("0.04"), "no")
+        return await waiting, spent(ledger)
+
+    assert run_virtual(main()) == (True, (Decimal("0.03"), Decimal("0.02"), Decimal("0.05")))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -17,13 +18,16 @@ import httpx
 import pytest
 
 from harness.clock import RealClock, VirtualClock, run_virtual
+from harness.config import Config
 from harness.engine import Engine, Options
 from harness.flow import encode
 from harness.history import FILE, read, rows
 from harness.ledger import Ledger
 from harness.model import Response
+from harness.run import check
 from harness.schedule import Schedule
 from harness.simulator import Server, Settings, application
+from harness.targets import Request
 from harness.transport.live import AiohttpTransport
 from tests import fakes
 from tests.fakes import FAL, HOME, PIXEL, UMODELVERSE, WAVESPEED, answer, one_request, serving, spec, work
@@ -203,6 +207,85 @@ def test_a_killed_run_has_an_intent_for_every_submit(tmp_path, number):
     assert (status, len(posts(peer)) >= number) == (-signal.SIGKILL, True)
     assert (unaccounted(peer, tmp_path / "run"), read(tmp_path / "run").footer) == (Counter(), None)
     assert fakes.KEY.encode() not in b"".join(p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file())
+
+
+async def ended(child):
+    _, errors = await child.communicate()
+    return child.returncode, errors.decode()
+
+
+@pytest.mark.parametrize("number", [1, 6, 15, 40])
+def test_a_killed_run_is_resumed_without_a_second_payment(tmp_path, number):
+    """After SIGKILL the same command with --resume ends the run: no body is posted twice, every planned case is run."""
+
+    async def main():
+        async with serving(takes_jobs(completes=True)) as peer:
+            child = await started(peer, tmp_path / "run", "--concurrency", "4")
+            await until(lambda: len(posts(peer)) >= number, child)
+            child.send_signal(signal.SIGKILL)
+            await child.communicate()
+            cut = read(tmp_path / "run")
+            killed = await ended(await started(peer, tmp_path / "run", "--concurrency", "4", "--resume"))
+            once = len(peer.requests)
+            again = await ended(await started(peer, tmp_path / "run", "--resume"))
+            return peer, cut, killed, again, once
+
+    peer, cut, (status, errors), again, once = asyncio.run(main())
+    history = read(tmp_path / "run")
+    assert (unaccounted(peer, tmp_path / "run"), max(Counter(c.case.id for c in history.calls).values())) == (
+        Counter(),
+        1,
+    )
+    assert (status in (1, 3), errors) == (True, "")
+    assert history.footer
+    assert (history.footer["complete"], len(history.headers), len(history.calls) >= len(cut.calls)) == (True, 2, True)
+    assert {case.id for plan in history.plans for case in plan.cases} == {call.case.id for call in history.calls}
+    assert (again, len(peer.requests)) == ((status, f"{tmp_path / 'run'} is finished: nothing was sent\n"), once)
+
+
+def test_a_run_that_is_going_on_cannot_be_resumed(tmp_path):
+    """While one process writes a run another one that would resume it says so and sends nothing."""
+
+    async def main():
+        async with serving(takes_jobs(completes=False)) as peer:
+            child = await started(peer, tmp_path / "run", "--max-cases", "1", "--no-rejects")
+            await until(lambda: len(posts(peer)) == 1, child)
+            second = await ended(await started(peer, tmp_path / "run", "--resume"))
+            child.kill()
+            await child.communicate()
+            return peer, second
+
+    peer, (status, errors) = asyncio.run(main())
+    assert (status, errors.count("\n"), "is being written by another run" in errors) == (2, 1, True)
+    assert len(posts(peer)) == 1
+
+
+def test_a_history_cut_at_any_byte_is_resumed(tmp_path):
+    """Cut after a line or in its middle, a finished run's history is resumed by reading, and by sending what it lacks."""
+
+    def checked(peer, directory, **more):
+        asked = {"base_urls": {("fal", None): peer.url}, "out": directory, "rejects": False, "max_cases": 1}
+        return check((spec(FAL),), Request("live", **(asked | more)), Config(), {"FAL_KEY": fakes.KEY})
+
+    async def main():
+        async with serving(takes_jobs(completes=True)) as peer:
+            whole = await asyncio.to_thread(checked, peer, tmp_path / "whole")
+            data = (tmp_path / "whole" / FILE).read_bytes()
+            ends = [number for number, byte in enumerate(data) if byte == 10]
+            told = []
+            for end in ends[:-1]:
+                for cut in (end + 1, end + 1 + (data.index(b"\n", end + 1) - end) // 2):
+                    directory = tmp_path / str(cut)
+                    shutil.copytree(tmp_path / "whole", directory)
+                    (directory / FILE).write_bytes(data[:cut])
+                    intended = bool(read(directory).calls)
+                    before = len(posts(peer))
+                    done = await asyncio.to_thread(checked, peer, directory, resume=True, rejects=True)
+                    told.append((len(posts(peer)) - before + intended, done.ended.complete, read(directory).torn))
+            return whole, told
+
+    whole, told = asyncio.run(main())
+    assert (set(told), len(told) > 8, whole.ended.complete) == ({(1, True, False)}, True, True)
 
 
 def test_a_terminated_run_says_which_jobs_have_no_end(tmp_path):

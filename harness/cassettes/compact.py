@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from harness.cassettes.frozen import Frozen, FrozenCall, contract_of
 from harness.cassettes.shelf import Slot
 from harness.flow import body_json, encode
 from harness.history import History
-from harness.model import PAST_DEADLINE, Call, Case, Exchange, Failure, Plan, Reply
+from harness.model import INTERRUPTED, LOST, PAST_DEADLINE, Call, Case, Exchange, Failure, Plan, Reply
 from harness.spec import Flow, Spec
 from harness.strict import load_json
 from harness.urls import origin, show_origin, without_query
@@ -97,7 +97,7 @@ class _View:
         return replace(
             call,
             case=replace(call.case, body=self.body(call.case.body, strip)),
-            exchanges=tuple(self.exchange(exchange, strip) for exchange in call.exchanges),
+            exchanges=tuple(self.exchange(exchange, strip) for exchange in _told(call.exchanges)),
         )
 
     def exchange(self, exchange: Exchange, strip: Rename) -> Exchange:
@@ -156,6 +156,14 @@ class _View:
         return {url: _without_signature(url, alone=bare[without_query(url)] == 1) for url in signed}
 
 
+def _told(exchanges: Sequence[Exchange]) -> Iterator[Exchange]:
+    """The exchanges that a recording is about: a read that was cut off and asked again is asked once there."""
+    for number, exchange in enumerate(exchanges):
+        later = exchanges[number + 1 :] if exchange.cut_off else ()
+        if not any((e.step, e.purpose, e.url) == (exchange.step, exchange.purpose, exchange.url) for e in later):
+            yield exchange
+
+
 def _is_file(exchange: Exchange) -> bool:
     return exchange.step == "asset" or exchange.purpose == "asset-again"
 
@@ -202,15 +210,17 @@ def _slashes_escaped(text: bytes) -> bytes:
 
 
 def compact(history: History, specs: Mapping[str, Spec], slots: Mapping[str, Slot]) -> None:
-    """Write the cassettes of a recording that has ended, from its history under documented origins.
+    """Write the cassettes of a recording that has ended, of the targets that have a slot, from its history.
 
     Raises:
         OutputError: one cannot be written; those before it are whole.
     """
-    for plan in history.plans:
+    for plan in (plan for plan in history.plans if plan.target in slots):
         calls = history.of(plan.target)
         frozen = frozen_from(history, plan, specs[plan.target], calls)
         exchanges = [exchange for call in calls for exchange in call.exchanges]
+        if not exchanges:
+            continue  # every answer was lost with a kill: a former recording is worth more
         slots[plan.target].write(frozen, exchanges, history.header["anchor_ns"])
 
 
@@ -242,6 +252,7 @@ def _frozen_call(call: Call) -> FrozenCall:
         case_id=call.case.id,
         interactions=len(call.exchanges),
         expired=call.reason.startswith(PAST_DEADLINE),
+        cut_off=call.reason if call.reason in (LOST, INTERRUPTED) else None,
         derived=call.derived,
         images=call.images if derived else None,
         body=call.case.body if derived else None,

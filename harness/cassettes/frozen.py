@@ -38,13 +38,14 @@ class FrozenCall:
     """One call of the recorded run.
 
     ``interactions`` is how many exchanges the cassette has of it; ``expired`` says that its deadline ended it;
-    ``derived`` names why it was made beyond the plan, and ``body`` and ``images`` then say what was sent.
+    ``cut_off`` is why its submit has no answer, where a kill or a signal was the reason. ``derived`` names why it was made beyond the plan, and ``body`` and ``images`` then say what was sent.
     """
 
     call: str
     case_id: str
     interactions: int
     expired: bool = False
+    cut_off: str | None = None
     derived: str | None = None
     images: int | None = None
     body: Mapping[str, Json] | None = None
@@ -113,6 +114,8 @@ def _call_json(call: FrozenCall) -> Json:
     row: dict[str, Json] = {"call": call.call, "case_id": call.case_id, "interactions": call.interactions}
     if call.expired:
         row["expired"] = True
+    if call.cut_off is not None:
+        row["cut_off"] = call.cut_off
     if call.derived is not None:
         row |= {"derived": call.derived, "images": call.images, "body": dict(call.body or {})}
     return row

@@ -89,6 +89,13 @@ class Slot:
             "from one commit, or record again with harness check --record"
         )
 
+    def since(self, recorded_at: str) -> bool:
+        """Whether there is a recording of that date, in ISO 8601, or a newer one."""
+        try:
+            return self.read().frozen.recorded_at >= recorded_at
+        except InputError:
+            return False
+
     def write(self, frozen: Frozen, exchanges: Sequence[Exchange], start_ns: int) -> None:
         """Write a recording, the former one staying whole until the last moment.
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from harness.checks import jobs, outputs, probes, protocol, repeats
 from harness.checks.evidence import Anchor, Evidence
 from harness.flow import Route
-from harness.isolate import ISOLATION, Culprits, isolations
+from harness.isolate import ISOLATION, Culprits, isolations, recorded_outcome
 from harness.model import Call, Finding, Judged, Outcome, Plan, Verdict, worst
 
 Check = Callable[[Evidence], "list[Finding] | None"]
@@ -92,16 +92,12 @@ def judge(route: Route, plan: Plan, calls: Sequence[Call], anchor: Anchor | None
 def _culprits(route: Route, plan: Plan, first: Mapping[str, Call], calls: Sequence[Call]) -> Mapping[str, Culprits]:
     """What the run's isolating calls found out: the search is led again over their record."""
     outcomes = {case_id: call.outcome for case_id, call in first.items()}
-    recorded = iter([call for call in calls if call.derived == ISOLATION])
+    recorded = [call for call in calls if call.derived == ISOLATION]
     search = isolations(route.spec, plan.cases, outcomes)
-    waiting = next(recorded, None)
     try:
         case = next(search)
         while True:
-            outcome = None
-            if waiting is not None and (waiting.case.id, waiting.case.body) == (case.id, case.body):
-                outcome, waiting = waiting.outcome, next(recorded, None)
-            case = search.send(outcome)
+            case = search.send(recorded_outcome(recorded, case))
     except StopIteration as end:
         found: Mapping[str, Culprits] = end.value
         return found

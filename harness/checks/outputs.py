@@ -22,8 +22,8 @@ Findings = list[Finding] | None
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
 MAX_PIXELS = 64 * 1024 * 1024
 RATIO_TOLERANCE = Fraction(3, 100)
-NETWORK = ("dns", "refused", "timeout", "connect_timeout", "reset")
-"""Failures that say nothing about the file: the network's, not the provider's."""
+NETWORK = ("dns", "refused", "timeout", "connect_timeout", "reset", "interrupted")
+"""Failures that say nothing about the file: the network's or our own, not the provider's."""
 
 
 @dataclass(frozen=True, slots=True)

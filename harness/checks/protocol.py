@@ -397,7 +397,7 @@ def transport(seen: Evidence) -> Findings:
     found = []
     for exchange in seen.call.exchanges:
         reply = exchange.reply
-        if not isinstance(reply, Failure) or exchange.step == "asset":
+        if not isinstance(reply, Failure) or exchange.step == "asset" or exchange.cut_off:
             continue
         message = f"the {exchange.step} got no answer ({reply.kind}): {reply.message}"
         if exchange.step == "submit":
