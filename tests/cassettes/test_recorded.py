@@ -28,7 +28,9 @@ from harness import run
 from harness.config import Config
 from harness.history import FILE
 from harness.model import Call, Exchange, Failure, Response
-from harness.targets import Request
+from harness.simulator import Settings, spawned
+from harness.spec import find
+from harness.targets import SIMULATED_KEY, Request
 from harness.transport.cassette import BLOB
 from tests.fakes import FAL, KEY, UMODELVERSE, Answerer, Asked, answer, scripted, serving, spec
 
@@ -530,3 +532,43 @@ def test_files_that_lead_to_one_address_keep_their_instants(tmp_path):
     recording = record(tmp_path, script, max_cases=1)
     (call,) = replayed(tmp_path, recording).calls
     assert [answered(one).body for one in call.of("asset") if answered(one).status == 200] == [b"first", b"second"]
+
+
+# --- whole runs ------------------------------------------------------------------------------------------------------
+
+
+def by_target(run_: Told) -> Mapping[str, Sequence[Call]]:
+    """The calls of each target without their ids, which count the calls of all targets together."""
+    found: dict[str, list[Call]] = {}
+    for call in run_.calls:
+        exchanges = tuple(replace(exchange, call="") for exchange in call.exchanges)
+        found.setdefault(call.case.target, []).append(replace(call, id="", exchanges=exchanges))
+    return found
+
+
+def test_a_whole_run_of_every_target_replays_the_same(tmp_path):
+    """All targets at once, with rejects, probes and repetitions: one recording, the same report and instants again."""
+    specs = find(())
+    with spawned(specs, Settings.quick()) as urls:
+        named = {tuple(name.split(":")): url for name, url in urls.items()}
+        request = Request(
+            "record",
+            base_urls={(provider, flow): url for (provider, flow), url in named.items()},
+            repeats=True,
+            max_cost=Decimal(100),
+            out=tmp_path / "recording",
+            cassettes=tmp_path / "cassettes",
+        )
+        environment = {contract.credential.env: SIMULATED_KEY for contract in specs}
+        run.check(specs, request, Config(), environment)
+    recording = told(tmp_path / "recording")
+    for name in ("first", "second"):
+        again = Request("replay", cassettes=tmp_path / "cassettes", out=tmp_path / name)
+        run.check(specs, again, Config(), {})
+    one, two = told(tmp_path / "first"), told(tmp_path / "second")
+    assert recording.without(*OF_A_MODE) == one.without(*OF_A_MODE)
+    assert by_target(recording) == by_target(one)
+    assert (one.without(*OF_A_REPLAY), rows(tmp_path / "first")) == (
+        two.without(*OF_A_REPLAY),
+        rows(tmp_path / "second"),
+    )
