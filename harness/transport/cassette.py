@@ -35,7 +35,7 @@ from vcr.matchers import get_matchers_results
 from vcr.matchers import method as method_matcher
 from vcr.matchers import uri as uri_matcher
 from vcr.request import Request as VcrRequest
-from vcr.serialize import deserialize, serialize
+from vcr.serialize import CASSETTE_FORMAT_VERSION, deserialize, serialize
 
 from harness.clock import Clock
 from harness.errors import InputError
@@ -145,18 +145,14 @@ class _Text:
 
     @staticmethod
     def serialize(value: Mapping[str, Any]) -> str:
-        lines = (_UNSAFE_IN_YAML.sub(_escaped, _json(one)) for one in value["interactions"])
-        interactions = ",\n".join(lines)
-        return f'{{"version": {value["version"]}, "interactions": [\n{interactions}\n]}}\n'
+        """The line of a single interaction: vcrpy would want all of them in memory at once."""
+        (interaction,) = value["interactions"]
+        return _UNSAFE_IN_YAML.sub(_escaped, json.dumps(interaction, ensure_ascii=False, allow_nan=False))
 
     @staticmethod
     def deserialize(text: str) -> Json:
         data = text.encode()
         return load_json(data) if text.lstrip()[:1] == "{" else load_yaml(data, plain=common_scalar).value
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -169,12 +165,14 @@ def write(exchanges: Iterable[Exchange], start_ns: int, plan_sha256: str) -> tup
     ``start_ns`` is the instant that its instants are counted from. The exchanges are stored in send order.
     """
     blobs: dict[str, bytes] = {}
-    ordered = sorted(exchanges, key=lambda exchange: exchange.sent_ns)
-    cassette = {
-        "requests": [_request(exchange, blobs) for exchange in ordered],
-        "responses": [_response(exchange, start_ns, plan_sha256, blobs) for exchange in ordered],
-    }
-    return serialize(cassette, _Text).encode(), blobs
+
+    def line(exchange: Exchange) -> str:
+        response = _response(exchange, start_ns, plan_sha256, blobs)
+        text: str = serialize({"requests": [_request(exchange, blobs)], "responses": [response]}, _Text)
+        return text
+
+    lines = ",\n".join(map(line, sorted(exchanges, key=lambda exchange: exchange.sent_ns)))
+    return f'{{"version": {CASSETTE_FORMAT_VERSION}, "interactions": [\n{lines}\n]}}\n'.encode(), blobs
 
 
 def _request(exchange: Exchange, blobs: dict[str, bytes]) -> VcrRequest:

@@ -550,7 +550,7 @@ def test_a_whole_run_of_every_target_replays_the_same(tmp_path):
     """All targets at once, with rejects, probes and repetitions: one recording, the same report and instants again."""
     specs = find(())
     with spawned(specs, Settings.quick()) as urls:
-        named = {tuple(name.split(":")): url for name, url in urls.items()}
+        named = {name.partition(":")[::2]: url for name, url in urls.items()}
         request = Request(
             "record",
             base_urls={(provider, flow): url for (provider, flow), url in named.items()},
