@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -129,8 +130,8 @@ class Document:
         return self.lines.get(pointer, 1)
 
 
-def load_yaml(data: bytes) -> Document:
-    """The single document of a YAML 1.2 text.
+def load_yaml(data: bytes, plain: Callable[[str, int], Any] | None = None) -> Document:
+    """The single document of a YAML 1.2 text; ``plain`` reads its plain scalars otherwise, each with its line.
 
     Raises:
         StrictError: the bytes are too many, not UTF-8, not YAML, hold several documents, duplicate keys, keys that
@@ -146,7 +147,7 @@ def load_yaml(data: bytes) -> Document:
         raise StrictError(f"byte {error.start} is not UTF-8") from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Composer(yaml.parse(text, Loader=loader)).document()
+        return _Composer(yaml.parse(text, Loader=loader), plain or _scalar).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StrictError(f"not YAML: {error.problem}", mark.line + 1 if mark else None) from None
@@ -155,6 +156,7 @@ def load_yaml(data: bytes) -> Document:
 
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_COMMON_INT = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
@@ -183,6 +185,16 @@ def _scalar(text: str, line: int) -> Any:
     return text
 
 
+def common_scalar(text: str, line: int) -> Any:
+    """A plain scalar that YAML 1.1 and 1.2 read alike; where they differ, the text: a dumper of either wrote a string.
+
+    It serves formats without fractional numbers: ``1.5`` is text too.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    return _scalar(text, line) if _COMMON_INT.fullmatch(text) else text
+
+
 @dataclass(slots=True)
 class _Frame:
     """An open collection: its value, its pointer, and for a mapping the key that waits for a value."""
@@ -207,8 +219,8 @@ class _Anchor:
 class _Composer:
     """Builds values from parser events, without recursion, so that depth is a number and not a stack."""
 
-    def __init__(self, events: Any) -> None:
-        self.events = events
+    def __init__(self, events: Any, plain: Callable[[str, int], Any]) -> None:
+        self.events, self.plain = events, plain
         self.stack: list[_Frame] = []
         self.lines: dict[str, int] = {}
         self.ambiguous: dict[str, int] = {}
@@ -247,7 +259,7 @@ class _Composer:
         if event.tag and event.tag not in ("tag:yaml.org,2002:str", "!"):
             raise StrictError(f"the tag {event.tag[:SHOWN]} is not allowed", line)
         plain = event.style is None or event.style == ""
-        value = _scalar(event.value, line) if plain and not event.tag else event.value
+        value = self.plain(event.value, line) if plain and not event.tag else event.value
         if plain and isinstance(event.value, str) and _YAML_1_1.fullmatch(event.value):
             frame = self.stack[-1] if self.stack else None
             is_key = frame is not None and isinstance(frame.value, dict) and frame.key is None

@@ -128,9 +128,46 @@ def resets_after_reading() -> Behaviour:
 
     async def behave(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await one_request(peer, reader)
-        raw = writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+        reset(writer)
+
+    return behave
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Reset a connection (RST)."""
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as a script sees it; ``number`` counts the peer's requests of this method, from 1."""
+
+    method: str
+    path: str
+    body: bytes
+    number: int
+    home: str
+
+
+Answerer = Callable[[Asked], Awaitable[bytes | None]]
+
+
+def scripted(script: Answerer) -> Behaviour:
+    """Answers each request with the bytes that a script gives; None resets the connection."""
+
+    async def behave(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await one_request(peer, reader):
+            head, _, body = data.partition(b"\r\n\r\n")
+            method, path = head.decode("latin-1").split(" ", 2)[:2]
+            number = sum(line.startswith(f"{method} ") for line in peer.lines())
+            said = await script(Asked(method, path, body, number, peer.url))
+            if said is None:
+                reset(writer)
+                return
+            writer.write(said)
+            await writer.drain()
 
     return behave
 

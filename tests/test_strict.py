@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import strict
-from harness.strict import StrictError, escape, load_json, load_yaml, resolve, unescape
+from harness.strict import StrictError, common_scalar, escape, load_json, load_yaml, resolve, unescape
 
 JSON_REFUSED = {
     "duplicate key": (b'{"a": 1, "a": 2}', "stands twice"),
@@ -160,6 +160,22 @@ def test_what_yaml_1_1_reads_otherwise_is_noted(text):
 def test_what_every_reader_reads_alike_is_not_noted(text):
     """A plain scalar that is the same in YAML 1.1 and 1.2 is not noted."""
     assert load_yaml(f"a: {text}\n".encode()).ambiguous == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["16:9", "on", "1_000", "017", "0x1F", "0o17", "12345e67", "1.5", ".inf", "+1", "<<", "="]
+)
+def test_what_the_versions_of_yaml_read_differently_can_be_text(text):
+    """Read for what both versions agree on, a plain scalar is the text that a dumper of either version wrote so."""
+    assert load_yaml(f"a: {text}".encode(), plain=common_scalar).value == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("-17", -17), ("10", 10), ("true", True), ("~", None), ("", None)]
+)
+def test_what_the_versions_of_yaml_agree_on_is_read(text, value):
+    """Decimal integers, truth values and null are what they are in both versions."""
+    assert load_yaml(f"a: {text}".encode(), plain=common_scalar).value == {"a": value}
 
 
 def test_quotes_and_blocks_make_strings():

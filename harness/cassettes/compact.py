@@ -17,6 +17,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
@@ -124,7 +125,8 @@ class _View:
             return replace(reply, partial=partial, message=text(reply.message))
         headers = {name: text(value) for name, value in reply.headers.items()}
         if exchange.step == "asset" and "location" in headers:
-            headers["location"] = text(urljoin(exchange.url, reply.headers["location"]))
+            with suppress(ValueError):  # what is no address leads nowhere, here as in the flow
+                headers["location"] = text(urljoin(exchange.url, reply.headers["location"]))
         body = reply.body if _is_file(exchange) else strip(self.rename(reply.body))
         if "content-length" in headers:
             headers["content-length"] = str(len(body))
@@ -188,21 +190,34 @@ def _strip(signed: Mapping[str, str]) -> Rename:
     """Replaces signed URLs, as they are and as JSON may spell them."""
     if not signed:
         return lambda text: text
-    spelled: dict[bytes, bytes] = {}
-    for old, new in signed.items():
-        for escape in (_as_is, _in_json, lambda url: _slashes_escaped(_in_json(url))):
-            spelled.setdefault(escape(old), escape(new))
-    longest_first = sorted(spelled, key=len, reverse=True)
-    pattern = re.compile(b"|".join(map(re.escape, longest_first)))
-    return lambda text: pattern.sub(lambda match: spelled[match[0]], text)
+    longest_first = sorted(signed, key=len, reverse=True)
+    # What all of them begin with stands outside the groups: it is what the search looks for.
+    pattern = re.compile(
+        b"http(?:" + b"|".join(b"(%b)" % _spellings(url[len("http") :]) for url in longest_first) + b")"
+    )
+
+    def bare(match: re.Match[bytes]) -> bytes:
+        new = signed[longest_first[(match.lastindex or 1) - 1]]
+        if b"\\" not in match[0]:
+            return new.encode("utf-8", "replace")
+        escaped = json.dumps(new)[1:-1].encode()
+        return _slashes_escaped(escaped) if b"\\/" in match[0] else escaped
+
+    return lambda text: pattern.sub(bare, text)
 
 
-def _as_is(url: str) -> bytes:
-    return url.encode("utf-8", "replace")
+def _spellings(url: str) -> bytes:
+    r"""A pattern of a text as it is and as JSON may escape it: ``\/`` and ``\"``, ``\u0026`` for ``&``, ``\u00e9``."""
+    return b"".join(map(_spelled, url))
 
 
-def _in_json(url: str) -> bytes:
-    return json.dumps(url, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+def _spelled(character: str) -> bytes:
+    literal = re.escape(character.encode("utf-8", "replace"))
+    if character.isascii() and character.isalnum():
+        return literal  # no encoder escapes it
+    units = character.encode("utf-16-be", "replace").hex()
+    code = b"".join(b"\\\\u(?i:%b)" % units[at : at + 4].encode() for at in range(0, len(units), 4))
+    return b"(?:%b|%b%b)" % (literal, code, b"|\\\\" + literal if character in '/"\\' else b"")
 
 
 def _slashes_escaped(text: bytes) -> bytes:

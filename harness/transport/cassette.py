@@ -7,7 +7,8 @@ Rules
   instants and errors, and swaps the answers of concurrent identical requests.
 * The text is JSON, one interaction a line, in a ``.yaml`` file. JSON is YAML, and both kinds of reader agree on it: a
   YAML 1.1 dumper writes ids such as ``12345e67`` bare, which a 1.2 reader takes for a number. Characters that YAML
-  does not allow, or folds as line breaks, are escaped. A file that plain vcrpy has saved again is read too.
+  does not allow, or folds as line breaks, are escaped. A file that plain vcrpy has saved again is read too: what the
+  two versions of YAML read differently is the text that it is.
 * What vcrpy does not know stands inside ``response``, where it survives vcrpy's load and save: ``timing`` (integer
   nanoseconds since the recording began), ``harness`` (which call, case and step it belongs to, and the hash of the plan
   that it answers) and ``error`` (a transport failure, whose status is then 599).
@@ -34,14 +35,14 @@ from vcr.matchers import get_matchers_results
 from vcr.matchers import method as method_matcher
 from vcr.matchers import uri as uri_matcher
 from vcr.request import Request as VcrRequest
-from vcr.serialize import deserialize, serialize
+from vcr.serialize import CASSETTE_FORMAT_VERSION, deserialize, serialize
 
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.model import Exchange, Failure, Json, Reply, Request, Response
-from harness.strict import StrictError, load_json, load_yaml
+from harness.strict import StrictError, common_scalar, load_json, load_yaml
 from harness.transport.live import Trail
-from harness.transport.wire import Sent
+from harness.transport.wire import Sent, as_sent
 
 BLOB_BYTES = 4096
 BLOB = "vcr-blob:sha256:"
@@ -144,18 +145,14 @@ class _Text:
 
     @staticmethod
     def serialize(value: Mapping[str, Any]) -> str:
-        lines = (_UNSAFE_IN_YAML.sub(_escaped, _json(one)) for one in value["interactions"])
-        interactions = ",\n".join(lines)
-        return f'{{"version": {value["version"]}, "interactions": [\n{interactions}\n]}}\n'
+        """The line of a single interaction: vcrpy would want all of them in memory at once."""
+        (interaction,) = value["interactions"]
+        return _UNSAFE_IN_YAML.sub(_escaped, json.dumps(interaction, ensure_ascii=False, allow_nan=False))
 
     @staticmethod
     def deserialize(text: str) -> Json:
         data = text.encode()
-        return load_json(data) if text.lstrip()[:1] == "{" else load_yaml(data).value
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return load_json(data) if text.lstrip()[:1] == "{" else load_yaml(data, plain=common_scalar).value
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -168,18 +165,20 @@ def write(exchanges: Iterable[Exchange], start_ns: int, plan_sha256: str) -> tup
     ``start_ns`` is the instant that its instants are counted from. The exchanges are stored in send order.
     """
     blobs: dict[str, bytes] = {}
-    ordered = sorted(exchanges, key=lambda exchange: exchange.sent_ns)
-    cassette = {
-        "requests": [_request(exchange, blobs) for exchange in ordered],
-        "responses": [_response(exchange, start_ns, plan_sha256, blobs) for exchange in ordered],
-    }
-    return serialize(cassette, _Text).encode(), blobs
+
+    def line(exchange: Exchange) -> str:
+        response = _response(exchange, start_ns, plan_sha256, blobs)
+        text: str = serialize({"requests": [_request(exchange, blobs)], "responses": [response]}, _Text)
+        return text
+
+    lines = ",\n".join(map(line, sorted(exchanges, key=lambda exchange: exchange.sent_ns)))
+    return f'{{"version": {CASSETTE_FORMAT_VERSION}, "interactions": [\n{lines}\n]}}\n'.encode(), blobs
 
 
 def _request(exchange: Exchange, blobs: dict[str, bytes]) -> VcrRequest:
-    body = exchange.request_body
-    stored = None if body is None else _stored(body, blobs)
-    return VcrRequest(exchange.method, exchange.url, stored, dict(exchange.request_headers))
+    # Like vcrpy's own recordings of httpx: the address as it leaves, and an empty body where there is none.
+    body = _stored(exchange.request_body or b"", blobs)
+    return VcrRequest(exchange.method, as_sent(exchange.url), body, dict(exchange.request_headers))
 
 
 def _response(exchange: Exchange, start_ns: int, plan_sha256: str, blobs: dict[str, bytes]) -> dict[str, Any]:
@@ -272,11 +271,11 @@ def _require_whole(one: Interaction) -> None:
 
 
 Key = tuple[str, str, str, str]
-"""Call, method, URL and the digest of the canonical body."""
+"""Call, method, URL as it leaves, and the digest of the canonical body."""
 
 
-def _key(call: str, method: str, url: str, body: bytes | None) -> Key:
-    return call, method, url, _canonical(body or b"")
+def _key(call: str, method: str, sent: str, body: bytes | None) -> Key:
+    return call, method, sent, _canonical(body or b"")
 
 
 def _canonical(body: bytes) -> str:
@@ -317,10 +316,7 @@ class Tape:
         Raises:
             CassetteError: the recording has no such request, or no answer to it is left.
         """
-        waiting = self._waiting.get(_key(call, request.method, request.url, request.body))
-        if not waiting:
-            raise CassetteError(self._unmatched(call, case_id, request))
-        return waiting[0]
+        return self._answers(call, case_id, request)[0]
 
     def play(self, call: str, case_id: str, request: Request) -> Interaction:
         """Take the next answer to a request.
@@ -328,8 +324,7 @@ class Tape:
         Raises:
             CassetteError: the recording has no such request, or no answer to it is left.
         """
-        one = self.next(call, case_id, request)
-        self._waiting[_key(call, request.method, request.url, request.body)].popleft()
+        one = self._answers(call, case_id, request).popleft()
         self._left[call][one.own["step"]] -= 1
         return one
 
@@ -340,8 +335,16 @@ class Tape:
             if call in wanted:
                 yield from waiting
 
+    def _answers(self, call: str, case_id: str, request: Request) -> deque[Interaction]:
+        """The answers to a request that have not been given yet, at least one."""
+        waiting = self._waiting.get(_key(call, request.method, as_sent(request.url), request.body))
+        if not waiting:
+            raise CassetteError(self._unmatched(call, case_id, request))
+        return waiting
+
     def _unmatched(self, call: str, case_id: str, request: Request) -> str:
-        asked = VcrRequest(request.method, request.url, request.body, {"content-type": request.content_type or ""})
+        headers = {"content-type": request.content_type or ""}
+        asked = VcrRequest(request.method, as_sent(request.url), request.body or b"", headers)
         recorded = [one.request for one in self.cassette.interactions if one.own["call"] == call]
         compared = [(get_matchers_results(asked, other, MATCHERS), other) for other in recorded]
         nearest = max(compared, key=lambda pair: len(pair[0][0]), default=None)

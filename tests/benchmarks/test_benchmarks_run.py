@@ -13,6 +13,7 @@ SCRIPTS = {
     "bench_throughput.py": "Schemathesis, 1 worker",
     "bench_faults.py": "all runs",
     "bench_healthy.py": "runs with a failure or an unknown",
+    "bench_cassettes.py": "all, at once",
 }
 
 
