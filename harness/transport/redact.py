@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from harness.secret import Secret
-from harness.transport.unwrap import Allowance, views
+from harness.transport.unwrap import Allowance, escapes, views
 
 MASK = "***"
 SHORTEST = 8
@@ -235,3 +235,59 @@ _SIGNS = {
     b"-": rb"(?:-|%2[dD])",
     b"_": rb"(?:_|%5[fF])",
 }
+
+
+# What looks like a credential, whoever's it is.
+
+_UNMASKED = rb"(?!\*\*\*|your|xxx)"
+_HEADERS = (
+    rb"(?<![\w-])(authorization|proxy-authorization|x-api-key|api-key|x-key|x-goog-api-key|x-auth-token|x-access-token"
+    rb"|x-amz-security-token)[\"']?\s{0,9}[:=][\s\[\"'-]{0,40}"
+    rb"(?:(?:bearer|basic|key|token)\s+%b[a-z0-9][^\s\"'\\,\]}]{7}|%b(?=[\w.~+/:-]{0,80}[0-9])[a-z0-9][\w.~+/:=-]{7})"
+) % (_UNMASKED, _UNMASKED)
+_COOKIES = (
+    rb"(?<![\w-])(set-cookie2?|cookie)[\"']?\s{0,9}[:=][\s\[\"'-]{0,40}[^\s\"'=;,:]{1,80}=%b[^\s\"';,]" % _UNMASKED
+)
+_PARAMETERS = (
+    rb"[?&;](x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|sig|signature|key-pair-id"
+    rb"|(?:aws|oss)accesskeyid|googleaccessid|ucloudpublickey|token|(?:access|auth|id|refresh)[_-]token|api[_-]?key"
+    rb"|client[_-]secret|secret|password|jwt)=%b[^&\s\"'<>\\]{8}"
+) % _UNMASKED
+_SHAPES: dict[str, bytes] = {
+    "a key of the shape uuid:hex32": rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}",
+    "a key of the shape sk-…": rb"sk-(?=[\w-]{0,80}[0-9])[\w-]{20}",
+    "a key of the shape key-…": rb"key-[0-9a-f]{32}",
+    "a key of the shape r8_…": rb"r8_[A-Za-z0-9]{37}",
+    "a key of the shape hf_…": rb"hf_[A-Za-z0-9]{30}",
+    "a key of the shape gh?_…": rb"(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{40})",
+    "a key of the shape AKIA…": rb"(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9+/])",
+    "a key of the shape AIza…": rb"AIza[\w-]{35}(?![A-Za-z0-9+/])",
+    "a key of the shape xox?-…": rb"xox[abprs]-[A-Za-z0-9-]{20}",
+    "a JSON Web Token": rb"eyJ[\w-]{8,4096}\.[\w-]{8,4096}\.[\w-]{8}",
+    "a private key": rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----",
+    "a password in a URL": rb"https?://[^/\s\"'@:]{1,80}:%b[^/\s\"'@]{1,80}@" % _UNMASKED,
+}
+_NAMED_PATTERNS = {
+    "header": re.compile(_HEADERS, re.IGNORECASE),
+    "cookie in header": re.compile(_COOKIES, re.IGNORECASE),
+    "query parameter": re.compile(_PARAMETERS, re.IGNORECASE),
+}
+_SHAPE_PATTERNS = {name: re.compile(rb"(?<![A-Za-z0-9+/=_-])" + shape) for name, shape in _SHAPES.items()}
+
+
+def suspicious(data: bytes) -> list[str]:
+    """What in the data looks like somebody's credential: names of headers, query parameters and shapes, never a value.
+
+    It needs no key, so it can be run over files that others recorded. It is a list of patterns: it sees an
+    ``authorization`` or key header that is not ``***``, cookies, signatures and tokens in query strings, passwords in
+    URLs and the shapes of well-known keys, as they stand and under one layer of percent-encoding, backslash escapes
+    or HTML entities. It does not see keys without a known shape in other places, a header value of fewer than eight
+    characters or, without a scheme before it, of letters alone, or anything inside base64 or compression. Examples in
+    prose can raise a false alarm, ``your…``, ``xxx…``, ``<…>`` and ``{…}`` do not.
+    """
+    found: dict[str, None] = {}
+    for text in escapes(data):
+        for kind, pattern in _NAMED_PATTERNS.items():
+            found |= {f"{kind} {match[1].decode().lower()}": None for match in pattern.finditer(text)}
+        found |= {name: None for name, pattern in _SHAPE_PATTERNS.items() if pattern.search(text)}
+    return sorted(found)

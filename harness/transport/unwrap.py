@@ -70,6 +70,13 @@ def views(data: bytes, shortest: int, allowance: Allowance) -> Iterator[View]:
     return _Reader(shortest, allowance).read(data, ())
 
 
+def escapes(data: bytes) -> Iterator[bytes]:
+    """The data, and what it says with each family of escapes taken off once, where that makes a difference."""
+    yield data
+    for decode in (_percent, _backslash, _entities):
+        yield from decode(data)
+
+
 class _Reader:
     """One search, which remembers what it has read."""
 

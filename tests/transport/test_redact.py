@@ -16,7 +16,7 @@ from PIL import Image
 from harness.secret import Secret
 from harness.strict import load_json
 from harness.transport import unwrap
-from harness.transport.redact import MASK, MASKED_BYTES, Cleaned, Redactor
+from harness.transport.redact import MASK, MASKED_BYTES, Cleaned, Redactor, suspicious
 from tests.leaks import CANARIES, KEY, base64_at, leaks
 
 # Any printable key of a length that keys have; a key made of the mask's own character cannot be told from it.
@@ -402,6 +402,63 @@ def test_a_mask_says_nothing_about_its_key():
     """The mask is the same for every key and every spelling: nothing can be restored from it."""
     key = "3f2a9c1b-1111-2222:0123456789abcdef"
     assert {redactor(key).clean(s(key).encode()) for s in SPELLINGS.values()} == {MASK.encode()}
+
+
+SUSPICIOUS = [
+    (b'{"Authorization": ["Key 0a1b2c3d4e"]}', "header authorization"),
+    (b"Authorization:\n      - Bearer abcdefghij", "header authorization"),
+    (b"authorization: Basic dXNlcjpwYXNz\r\n", "header authorization"),
+    (b'{"x":"{\\"authorization\\": \\"Bearer abcdefgh\\"}"}', "header authorization"),
+    (b'"X-API-Key":"0123456789abcdef"', "header x-api-key"),
+    (b"x-goog-api-key: AIza0123456", "header x-goog-api-key"),
+    (b'{"set-cookie": ["session=0a1b; Path=/"]}', "cookie in header set-cookie"),
+    (b"Cookie: a=b", "cookie in header cookie"),
+    (b"https://s3/x.png?X-Amz-Signature=0123456789abcdef", "query parameter x-amz-signature"),
+    (b"https://h/x?a=1\\u0026sig=abcdefgh%3D", "query parameter sig"),
+    (b"https://h/x?a=1&amp;token=abcdefgh", "query parameter token"),
+    (b"redirect=https%3A%2F%2Fh%2F%3Ftoken%3Dabcdefgh", "query parameter token"),
+    (b"https://h/?api_key=abcdefgh", "query parameter api_key"),
+    (b"https://h/?UCloudPublicKey=TOKEN_123456&Signature=abcdefgh", "query parameter ucloudpublickey"),
+    (f'"{KEY.lower()}"'.encode(), "a key of the shape uuid:hex32"),
+    (b"use sk-proj-0123456789abcdefghij", "a key of the shape sk-…"),
+    (b"AKIAIOSFODNN7EXAMPLE", "a key of the shape AKIA…"),
+    (b"eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSM", "a JSON Web Token"),
+    (b"-----BEGIN RSA PRIVATE KEY-----", "a private key"),
+    (b"https://user:secret@h/", "a password in a URL"),
+]
+
+
+@pytest.mark.parametrize(("data", "name"), SUSPICIOUS)
+def test_what_looks_like_a_credential_is_named(data, name):
+    """A header, parameter or shape of a credential is named, and its value is not."""
+    assert name in suspicious(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"authorization": ["Key ***"], "cookie": [], "x-api-key": "***", "set-cookie": "***"}',
+        b"Authorization: Bearer ***\r\n",
+        b"Authorization: Bearer <token>, Authorization: Key $FAL_KEY, Bearer {key}, Bearer YOUR_API_KEY",
+        b'"securitySchemes": {"name": "Authorization", "in": "header", "authorization": {"type": "string"}}',
+        b"The Authorization header is missing. authorization: required. No token: the cookie is not set",
+        b"https://h/x.png?width=1024&seed=1234567890&token=***&X-Amz-Signature=***",
+        b"https://h/files/sk-8-board.png https://h:8080/a@b mailto:a@b.c risk-0123456789abcdefghijklmn",
+        b"task-01234567-0123-0123-0123-0123456789ab 01234567-0123-0123-0123-0123456789ab",
+        b'{"input_tokens":12345678,"token":"x","key":"width"}',
+    ],
+)
+def test_what_is_masked_or_only_talks_about_credentials_is_not_suspicious(data):
+    """Masked values, placeholders, documents about headers and ordinary ids raise no alarm."""
+    assert suspicious(data) == []
+
+
+@settings(max_examples=10, deadline=None)
+@given(kind=st.sampled_from(["PNG", "JPEG", "WEBP"]), seed=st.integers(0, 999))
+def test_images_are_not_suspicious(kind, seed):
+    """Neither an image nor its base64 looks like a credential."""
+    picture = image(kind, seed, 200)
+    assert (suspicious(picture), suspicious(b'{"b64_json":"' + base64.b64encode(picture) + b'"}')) == ([], [])
 
 
 def test_a_key_in_base64_is_masked_and_its_neighbours_stay():
