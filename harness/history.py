@@ -12,8 +12,9 @@ Rules
 * An intent is on the disk (fsync) before its submit leaves; every other row follows as soon as the disk allows.
   A writer thread groups what waits, so that no fsync stands on the path of a latency.
 * Bodies over 4 kB live beside the lines as ``blobs/<sha256>``, written before the line that names them.
-* Every byte passes the redactor. A body that had to be masked keeps the hash of what was received as
-  ``received_sha256``.
+* Every byte passes the redactor, which fails closed. A body that had to be masked keeps the hash of what was received
+  as ``received_sha256``; of one that could not be masked the reason stands in its place, with that hash and its length
+  (``received_bytes``). A row that is no row any more without its keys leaves one of type ``withheld`` in its place.
 * The header holds the plans and the specs' texts: a run directory can be judged with nothing else at hand.
 """
 
@@ -256,7 +257,20 @@ class _Encoder:
     def line(self, row: Row) -> bytes:
         text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=self._default)
         # Half a surrogate pair has no UTF-8, and no place in strict JSON either.
-        return self._redactor.clean(text.encode("utf-8", "replace"))
+        line = text.encode("utf-8", "replace")
+        cleaned = self._redactor.examine(line)
+        if cleaned.data == line or (cleaned.withheld is None and _is_json(cleaned.data)):
+            return cleaned.data
+        return self._instead(row, line)
+
+    def _instead(self, row: Row, line: bytes) -> bytes:
+        """What keeps the place of a row that cannot be written. A key could even be a word of that."""
+        received = _received(line) | {"received_bytes": len(line)}
+        for kept in ({"row": row.get("type"), "call": row.get("call")} | received, received):
+            instead = json.dumps({"type": "withheld"} | kept, separators=(",", ":"), default=str).encode()
+            if self._redactor.finds(instead) is None:
+                return instead
+        return b"{}"
 
     def _default(self, value: Any) -> Json:
         if isinstance(value, bytes):
@@ -266,21 +280,43 @@ class _Encoder:
         raise TypeError(f"{type(value).__name__} has no place in a history row")
 
     def _body(self, data: bytes) -> Json:
-        clean = self._redactor.clean(data)
-        masked = {} if clean == data else {"received_sha256": hashlib.sha256(data).hexdigest()}
+        cleaned = self._redactor.examine(data)
+        if cleaned.withheld is not None:
+            return _withheld(data, cleaned.withheld)
+        received = _received(data) if cleaned.masked else {}
+        clean = cleaned.data
         if len(clean) > BLOB_BYTES:
             digest = hashlib.sha256(clean).hexdigest()
             self._store(digest, clean)
-            return {"blob": f"sha256:{digest}", "bytes": len(clean)} | masked
+            return {"blob": f"sha256:{digest}", "bytes": len(clean)} | received
         if clean[:1] in (b"{", b"["):
             try:
-                return {"json": load_json(clean)} | masked
+                return {"json": load_json(clean)} | received
             except StrictError:
                 pass
         try:
-            return {"text": clean.decode("utf-8")} | masked
+            return {"text": clean.decode("utf-8")} | received
         except UnicodeDecodeError:
-            return {"base64": base64.b64encode(clean).decode()} | masked
+            encoded = base64.b64encode(clean)
+        # A stream too long to look into is let through in an archive and not in a text, which this body becomes.
+        found = self._redactor.finds(encoded)
+        return {"base64": encoded.decode()} | received if found is None else _withheld(data, found)
+
+
+def _received(data: bytes) -> dict[str, Json]:
+    return {"received_sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _withheld(data: bytes, reason: str) -> Json:
+    return {"text": f"[withheld: {reason}]"} | _received(data) | {"received_bytes": len(data)}
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        load_json(line)
+    except StrictError:
+        return False
+    return True
 
 
 def intent_row(call: str, case: Case, derived: str | None) -> Row:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import os
@@ -38,6 +39,8 @@ from harness.model import Call, Case, Exchange, Fact, Failure, Outcome, Plan, Re
 from harness.secret import Secret
 from harness.strict import StrictError, load_json
 from harness.transport.redact import MASK, Redactor
+from tests.leaks import CANARIES, leaks
+from tests.leaks import KEY as SECRET
 
 KEY = "key-0123456789abcdef"
 NOBODY = Redactor(())
@@ -263,6 +266,134 @@ def test_a_key_that_only_json_unescapes_is_masked_with_its_hash():
     journal = in_memory(written(call(exchange(Response(200, {}, body)))), Redactor([Secret(KEY)]))
     kept = journal.rows[2]["response"]["body"]
     assert kept == {"json": {"echo": MASK}, "received_sha256": hashlib.sha256(body).hexdigest()}
+
+
+LONG = '"links":[' + '"https://h/1.png",' * 400 + '"https://h/2.png"]'
+
+
+def everywhere(canary):
+    """Rows that hold a canary in each place into which a server or a bug may put one."""
+    text, body = canary.decode("latin-1"), b'{"echo":' + json.dumps(canary.decode("latin-1")).encode()
+    headers = {"location": f"https://h/?next={text}", "x-request-id": text, "set-cookie": f"id={text}; Path=/"}
+    replies = [
+        Response(401, headers, canary),
+        Response(200, headers, body + b"}"),
+        Response(200, {text: ""}, body + b"," + LONG.encode() + b"}"),
+        Response(302, headers, b"\x89PNG\r\n\x1a\n" + canary),
+        Failure("protocol", f"bad line {text} here", left=True, partial=canary),
+    ]
+    exchanges = [
+        exchange(reply, n, canary, f"https://h/{text}?token={text}", request_headers={"authorization": f"Key {text}"})
+        for n, reply in enumerate(replies)
+    ]
+    return written(call(*exchanges, job_id=text, reason=f"gave up: {text}"))
+
+
+class MasksNothing(Redactor):
+    """A redactor whose masking has a fault."""
+
+    def _mask(self, data, parts):
+        return data
+
+
+@pytest.mark.parametrize("make", [Redactor, MasksNothing])
+@pytest.mark.parametrize("name", [name for name in CANARIES if name not in ("zlib", "deflate")])
+def test_no_canary_reaches_the_history_from_anywhere(name, make):
+    """Wherever and however a key comes in, no line and no blob holds it, every row is there, and the history reads."""
+    lines = everywhere(CANARIES[name](SECRET))
+    journal = in_memory(lines, make([Secret(SECRET)]))
+    kept = [json.dumps(row, ensure_ascii=False).encode() for row in journal.rows] + list(journal.blobs.values())
+    assert [leaks(line, SECRET) for line in kept[1:] if line != HEADER["specs"]["p/e"]["text"]] == [[]] * (
+        len(kept) - 2
+    )
+    assert [row["type"] for row in journal.rows] == [row["type"] for row in lines]
+    back = journal.history().calls[0]
+    assert [e.reply.status for e in back.exchanges[:4]] == [401, 200, 200, 302]
+    if make is Redactor:
+        # The images that were paid for stay, beside whatever had to go.
+        assert load_json(back.exchanges[2].reply.body)["links"][-1] == "https://h/2.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("gzip", "gzip"),
+        ("zlib", "zlib"),
+        ("deflate", "deflate"),
+        ("gzip of percent", "percent-encoding in gzip"),
+        ("percent of gzip", "gzip in percent-encoding"),
+    ],
+)
+def test_a_withheld_body_leaves_its_reason_its_hash_and_its_length(name, how):
+    """Of a body that cannot be masked nothing is stored; the row says why, and what to compare another copy with."""
+    body = CANARIES[name](SECRET)
+    journal = in_memory(written(call(exchange(Response(200, {}, body)))), Redactor([Secret(SECRET)]))
+    assert journal.rows[2]["response"]["body"] == {
+        "text": f"[withheld: a key: {how}]",
+        "received_sha256": hashlib.sha256(body).hexdigest(),
+        "received_bytes": len(body),
+    }
+
+
+def test_a_small_archive_that_unpacks_to_much_is_withheld_in_a_line_and_kept_as_a_blob():
+    """In a line a binary body becomes text, in which nothing may hide: what cannot be looked into is withheld there."""
+    small, large = gzip.compress(bytes(2**21)), gzip.compress(bytes(2**24))
+    journal = in_memory(
+        written(call(exchange(Response(200, {}, small)), exchange(Response(200, {}, large)))),
+        Redactor([Secret(SECRET)]),
+    )
+    kept = [row["response"]["body"] for row in journal.rows[2:4]]
+    assert (len(small) < BLOB_BYTES < len(large), kept[0]["received_bytes"], kept[1]["bytes"]) == (
+        True,
+        len(small),
+        len(large),
+    )
+    assert kept[0]["text"] == "[withheld: gzip in base64, more than can be looked into]"
+
+
+@pytest.mark.parametrize("key", ['","call":"c000001"', '"exchange"', '"intended_ns":', "c000001"])
+def test_a_key_that_is_a_part_of_the_format_is_not_written_either(key):
+    """When a row cannot be a row without the key, a row of type ``withheld`` keeps its place, or an empty one."""
+    one = written(call(exchange(Response(200, {}, b"{}"))))
+    redactor = Redactor([Secret(key)])
+    journal = in_memory(one, redactor)
+    assert len(journal.rows) == len(one)
+    assert [row for row in journal.rows if redactor.finds(json.dumps(row, separators=(",", ":")).encode())] == []
+
+
+def test_a_withheld_row_says_which_row_it_was_and_the_rest_is_read():
+    """A row in whose place stands that it was withheld is no row of a call; the others are read without it."""
+    journal = in_memory(written(call(exchange(Response(200, {}, b"{}")))), Redactor([Secret('"intended_ns":')]))
+    kept = journal.rows[2]
+    assert (kept["type"], kept["row"], kept["call"], len(kept["received_sha256"])) == (
+        "withheld",
+        "exchange",
+        "c000001",
+        64,
+    )
+    assert [c.exchanges for c in journal.history().calls] == [()]
+
+
+def test_even_what_keeps_a_place_is_searched():
+    """A key that is a part of the row that keeps a place leaves an empty row."""
+    key = '"type":"withheld"'
+    assert in_memory([{"type": "withheld", "row": "call"}], Redactor([Secret(key)])).rows == [{}]
+
+
+KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=8, max_size=60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(key=KEYS, before=TEXT, after=TEXT, body=st.binary(max_size=20))
+def test_rows_are_rows_whatever_a_key_is_made_of(key, before, after, body):
+    """For any key, with quotes and backslashes too, lines stay JSON, and none holds the key as it is or escaped."""
+    text = before + key + after
+    reply = Response(200, {"location": text}, body + key.encode() + body)
+    one = written(call(exchange(reply, body=json.dumps({text: [text]}).encode(), url=text), reason=text))
+    journal = in_memory(one, Redactor([Secret(key)]))
+    kept = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in journal.rows[1:]]
+    assert [line for line in kept if key in line or json.dumps(key)[1:-1] in line] == []
+    assert len(kept) == len(one) - 1
 
 
 def test_a_torn_last_line_is_tolerated_wherever_it_is_cut(tmp_path):
