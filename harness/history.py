@@ -337,7 +337,7 @@ def exchange_row(exchange: Exchange) -> Row:
         error = {"kind": reply.kind, "message": reply.message, "left": reply.left}
         response = {"headers": {}, "body": reply.partial or None}
     else:
-        response = {"headers": dict(reply.headers), "body": reply.body}
+        response = {"headers": dict(reply.headers), "body": reply.body} | ({"withheld": True} if reply.withheld else {})
     return {
         "type": "exchange",
         "call": exchange.call,
@@ -603,13 +603,18 @@ def _exchange(row: Row, blob: Bodies) -> Exchange:
         request_body=_bytes(row["request"]["body"], blob),
         reply=Failure(error["kind"], error["message"], error["left"], body)
         if error
-        else Response(row["status"], response["headers"], body),
+        else Response(row["status"], response["headers"], body, _was_withheld(response)),
         intended_ns=row["intended_ns"],
         sent_ns=row["sent_ns"],
         first_byte_ns=row["first_byte_ns"],
         received_ns=row["received_ns"],
         purpose=row["purpose"],
     )
+
+
+def _was_withheld(response: Row) -> bool:
+    """Whether a body could not be kept: here, or in the recording that this run replays."""
+    return bool(response.get("withheld")) or "received_bytes" in (response["body"] or {})
 
 
 def _bytes(body: Json, blob: Bodies) -> bytes | None:

@@ -152,11 +152,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer, header names in lower case, the body decoded from its content encoding."""
+    """One HTTP answer, header names in lower case, the body decoded from its content encoding.
+
+    ``withheld`` says that the body held a key and could not be kept: what stands in its place is not the provider's.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    withheld: bool = False
 
     @property
     def content_type(self) -> str:

@@ -264,7 +264,9 @@ def _nothing_left(directory: Path, history: History) -> Finished:
         with written_by_one(list(older.values())):
             written = keep_recording(directory, older)
     ended = Ended(complete=True, stopped={}, interrupted=False, simulated=False)
-    return Finished(directory, result, ended, {}, exit_status(result), written, f"{directory} is finished: nothing was sent")
+    return Finished(
+        directory, result, ended, {}, exit_status(result), written, f"{directory} is finished: nothing was sent"
+    )
 
 
 def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress, Ledger], None]) -> Finished:

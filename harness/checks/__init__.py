@@ -112,9 +112,21 @@ def _judge(seen: Evidence) -> Judged:
         except Exception as error:  # noqa: BLE001 - whatever a check did not foresee says nothing about the provider
             found = [seen.unknown(name, f"the check itself failed: {type(error).__name__}: {error}"[:300])]
         if found is not None:
+            found = _unless_withheld(seen.call, found)
             verdicts[name] = worst([finding.verdict for finding in found])
             findings += found
     return Judged(seen.case, seen.call, worst(list(verdicts.values())), tuple(findings), verdicts)
+
+
+def _unless_withheld(call: Call, found: list[Finding]) -> list[Finding]:
+    """Failures on an answer that held a key and could not be kept say nothing: what is read is not what came."""
+    if not any(e.response is not None and e.response.withheld for e in call.exchanges):
+        return found
+    why = "an answer held the key and was withheld from the record"
+    return [
+        replace(f, verdict=Verdict.UNKNOWN, message=f"{f.message}; {why}") if f.verdict is Verdict.FAIL else f
+        for f in found
+    ]
 
 
 def _with_stalled(route: Route, judged: Sequence[Judged]) -> tuple[Judged, ...]:

@@ -137,7 +137,7 @@ class Cassette:
         if error is not None:
             return Failure(error["kind"], error["message"], error["left"], body)
         headers = {name: values[0] for name, values in one.response["headers"].items()}
-        return Response(one.response["status"]["code"], headers, body)
+        return Response(one.response["status"]["code"], headers, body, withheld=bool(one.own.get("withheld")))
 
 
 class _Text:
@@ -182,7 +182,7 @@ def _request(exchange: Exchange, blobs: dict[str, bytes]) -> VcrRequest:
 
 
 def _response(exchange: Exchange, start_ns: int, plan_sha256: str, blobs: dict[str, bytes]) -> dict[str, Any]:
-    reply, failed = exchange.reply, isinstance(exchange.reply, Failure)
+    reply = exchange.reply
     first = exchange.first_byte_ns
     response: dict[str, Any] = {
         "status": {"code": ERROR_STATUS, "message": "transport error"}
@@ -206,8 +206,9 @@ def _response(exchange: Exchange, start_ns: int, plan_sha256: str, blobs: dict[s
             "plan": plan_sha256,
         },
     }
-    if failed:
-        assert isinstance(reply, Failure)  # noqa: S101 - what failed means
+    if isinstance(reply, Response) and reply.withheld:
+        response["harness"]["withheld"] = True
+    if isinstance(reply, Failure):
         response["error"] = {"kind": reply.kind, "message": reply.message, "left": reply.left}
     return response
 

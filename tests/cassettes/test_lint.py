@@ -1,6 +1,7 @@
 """``harness cassettes list | lint``: what may be committed, and what may not."""
 
 import base64
+import io
 import json
 
 import pytest
@@ -37,7 +38,14 @@ def test_a_sound_recording_has_no_problem(tmp_path):
 
 @pytest.mark.parametrize(
     "spelled",
-    [KEY, KEY.upper(), KEY.replace("-", "%2D"), base64.b64encode(f"x{KEY}".encode()).decode(), KEY.encode().hex(), KEY[:40]],
+    [
+        KEY,
+        KEY.upper(),
+        KEY.replace("-", "%2D"),
+        base64.b64encode(f"x{KEY}".encode()).decode(),
+        KEY.encode().hex(),
+        KEY[:40],
+    ],
 )
 def test_a_key_of_the_environment_is_found_however_it_is_spelled(spelled, tmp_path):
     """Raw, in capitals, percent-encoded, base64, hex, half of it: the file is named, the key is not shown."""
@@ -80,8 +88,7 @@ def test_a_hook_may_name_a_plan_or_a_folder(tmp_path):
 def test_the_list_says_where_from_and_whether_the_spec_is_the_same(tmp_path):
     """One line for each recording."""
     made(tmp_path)
-    console = Console(width=160, record=True, quiet=True)
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123 - swallowed
+    console = Console(width=200, record=True, file=io.StringIO())
     listing(slots_of((tmp_path,)), console)
     (_, line) = console.export_text().splitlines()
     assert [word in line for word in (FAL, "simulator", "as recorded")] == [True] * 3
