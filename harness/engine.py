@@ -7,8 +7,9 @@ Rules
 * Time limits live here: each request has one, each job has a deadline counted from its submit; when it passes, the
   outcome is ``unknown`` and nothing is claimed about the request.
 * A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
+* A target's warm-up cases have ended before any other of its cases is sent.
 * A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan; what makes
-  valid requests be refused is isolated then.
+  valid requests be refused is isolated then. Both can be left out (``confirm``).
 * Downloads are flows of their own: they start when a job has completed and do not hold its place.
 * Interruption: no new submits, answers in flight are awaited for a few seconds, unfinished jobs are recorded with
   their ids.
@@ -261,9 +262,11 @@ class Engine:
 
     async def _target(self, work: Work) -> None:
         """Work through one target's cases, then through the confirmations that they ask for."""
-        waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases)
+        first: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases if case.kind == "warm-up")
+        waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases if case.kind != "warm-up")
         doubtful: deque[tuple[Case, str | None]] = deque()
         gate = _Gate(self.clock, work.rate)
+        await self._drain(work, gate, first, doubtful)
         await self._drain(work, gate, waiting, doubtful)
         if self.options.confirm:
             await self._drain(work, gate, doubtful, None)
