@@ -534,6 +534,7 @@ class _Call:
             first_byte_ns=sent.first_byte_ns,
             received_ns=sent.received_ns,
             purpose=request.purpose,
+            connect_ns=sent.connect_ns,
         )
         engine.recorder.exchange(exchange)
         self.exchanges.append(exchange)

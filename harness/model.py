@@ -205,7 +205,10 @@ Reply: TypeAlias = Response | Failure
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, what came back, and when. Everything else about a run is computed from these."""
+    """One request, what came back, and when. Everything else about a run is computed from these.
+
+    ``connect_ns`` is what opening a connection took between ``intended_ns`` and ``sent_ns``, zero on a kept one.
+    """
 
     call: str
     case_id: str
@@ -221,6 +224,7 @@ class Exchange:
     first_byte_ns: int | None
     received_ns: int
     purpose: str = ""
+    connect_ns: int = 0
 
     @property
     def response(self) -> Response | None:

@@ -83,7 +83,7 @@ class HistoryRecorder:
 
     def exchange(self, exchange: Exchange) -> None:
         """Record a request and what came back."""
-        self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns) / NS)
+        self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns - exchange.connect_ns) / NS)
         self._journal.append(exchange_row(exchange))
 
     def call(self, call: Call) -> None:
