@@ -1,4 +1,4 @@
-"""One conformance run, from decided targets to a run directory: the only place where all stages meet.
+"""One run, check or bench, from decided targets to a run directory: the only place where all stages meet.
 
 Rules
 -----
@@ -104,6 +104,7 @@ def header_row(
         "type": "header",
         "format": FORMAT,
         "segment": 0,
+        "kind": request.kind,
         "run_id": run_id,
         "started_at": now,
         "anchor_ns": clock.now_ns(),
@@ -142,6 +143,7 @@ def options_of(request: Request) -> Options:
         concurrency=request.concurrency,
         deadline_seconds=request.deadline_seconds,
         schedule=Schedule(request.poll_interval),
+        confirm=request.kind == "check",
         seed=request.seed,
     )
 
@@ -167,7 +169,7 @@ def check(
     environment: Mapping[str, str],
     on_progress: Callable[[Progress, Ledger], None] = lambda _, __: None,
 ) -> Finished:
-    """Run a conformance check and leave its run directory.
+    """Run what the request asks for, a check or a bench, and leave its run directory.
 
     Raises:
         HarnessError: something was refused before anything was sent, or the run directory cannot be written.
@@ -196,7 +198,7 @@ def check(
             # A report takes a moment to draw: SIGTERM promises to be gone within two.
             result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
             if slots and result.document["run"]["complete"]:
-                keep_recording(directory, slots)
+                keep_recording(directory, slots, result.document["run"]["audit"])
         code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result))
 
@@ -206,17 +208,17 @@ def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
     if request.source != "record":
         return {}
     shelf = Shelf(request.cassettes)
-    return {target.plan.target: shelf.place(target.route.spec, target.route.flow) for target in targets}
+    return {target.plan.target: shelf.place(target.route.spec, target.route.flow, request.kind) for target in targets}
 
 
-def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> None:
-    """Write the cassettes of a recording that has ended, from its history.
+def keep_recording(directory: Path, slots: Mapping[str, Slot], audit: Json) -> None:
+    """Write the cassettes of a recording that has ended, from its history and with its judged audit.
 
     Raises:
         OutputError: one cannot be written; the history still holds every answer.
     """
     history, specs = recorded(directory)
-    compact(history, specs, slots)
+    compact(replace(history, footer={**(history.footer or {}), "audit": audit}), specs, slots)
 
 
 def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
@@ -229,7 +231,12 @@ def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
     slot = slot_at(path)
     plan = slot.read().frozen.plan
     request = Request(
-        "replay", flow=plan.flow, cassettes=slot.root, recheck=True, command=("harness", "recheck", str(path))
+        "replay",
+        kind=plan.kind,
+        flow=plan.flow,
+        cassettes=slot.root,
+        recheck=True,
+        command=("harness", "recheck", str(path)),
     )
     finished = check(find((plan.target,)), request, settings, {})
     return finished.result, finished.directory
@@ -475,8 +482,8 @@ def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> M
 
 
 def exit_status(result: RunResult) -> int:
-    """0 when everything judged passes, 1 with a failure, 3 when something is unknown or incomplete."""
+    """0 when everything judged passes, 1 with a failure, 3 when something is unknown, incomplete or badly measured."""
     run, totals = result.document["run"], result.document["totals"]
     if totals["verdict"] == "fail":
         return 1
-    return 0 if totals["verdict"] == "pass" and run["complete"] else 3
+    return 0 if totals["verdict"] == "pass" and run["complete"] and run["audit"]["valid"] else 3
