@@ -146,7 +146,6 @@ def test_a_report_is_rebuilt_from_the_history(tmp_path: Path) -> None:
         (["check", "fal", "--simulate", "--out", "file.txt"], 4, "cannot write the run directory"),
         (["check", "fal"], 2, "--simulate"),
         (["check", "fal", "--record"], 2, "not built yet"),
-        (["bench", "fal", "--simulate"], 2, "not built yet"),
         (["compare", "a", "--candidate", "b"], 2, "not built yet"),
         (["cassettes", "list"], 2, "not built yet"),
         (["simulate", "--fault", "x"], 2, "x"),
