@@ -26,6 +26,7 @@ lint: $(STAMP) ## Linters, types, specs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/harness specs lint
+	$(BIN)/harness cassettes lint
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .

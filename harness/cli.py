@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
+LONGEST_MESSAGE = 1000
 
 
 class Seconds(click.FloatRange):
@@ -84,7 +85,7 @@ def main() -> NoReturn:
 def _leave(message: str, status: int) -> NoReturn:
     from harness.report.text import visible
 
-    print(f"harness: {visible(message)}", file=sys.stderr)  # noqa: T201 - the error line
+    print(f"harness: {visible(message, LONGEST_MESSAGE)}", file=sys.stderr)  # noqa: T201 - the error line
     sys.exit(status)
 
 
@@ -194,6 +195,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--resume", is_flag=True, help="Finish the run in --out."),
         click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else."),
         click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."),
+        click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE."),
         click.option("--quiet", is_flag=True, help="No progress, no summary."),
     )
     for option in reversed(options):
@@ -210,8 +212,11 @@ def check(**options: Any) -> int:
 
 def _ran(request: Request, options: dict[str, Any]) -> int:
     """Run what was asked for, say how it ended, and return the exit status."""
+    from harness.report.export import Exports
     from harness.spec import find
 
+    exports = Exports(options["junit"], options["markdown"])
+    exports.try_out(request.out)
     finished = _check(find(options["targets"]), request, _config(), options)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
@@ -219,8 +224,11 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
         click.echo(f"the measurement is not valid: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
+    if request.source == "record" and not options["quiet"]:
+        click.echo(_kept(finished), err=True)
     if not (finished.directory / "report.html").exists():
         click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
+    exports.write(finished.result, finished.directory)
     with _reader_may_leave():
         if options["as_json"]:
             from harness.report.document import dump
@@ -229,6 +237,13 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
         elif not options["quiet"] and finished.exit_status < 128:
             _summary(finished.result, finished.directory)
     return finished.exit_status
+
+
+def _kept(finished: Finished) -> str:
+    if finished.cassettes:
+        return f"recorded: {', '.join(map(str, finished.cassettes))}"
+    again = f"the same command with --resume --out {finished.directory} goes on"
+    return f"no cassette was written, since the recording is not complete: {again}"
 
 
 @contextmanager
@@ -291,7 +306,7 @@ def request_of(options: dict[str, Any]) -> Request:
         _require_as_recorded(options)
     if options["tier"] in ("core", "pairwise"):
         raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
-    for name in ("explore", "resume", "junit"):
+    for name in ("explore", "resume"):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
     try:
@@ -419,11 +434,18 @@ def simulate(
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> int:
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE.")
+def report(run: Path, junit: Path | None, markdown: Path | None) -> int:
     """Build the reports of a run directory again from its history."""
+    from harness.report.export import Exports
     from harness.run import write_reports
 
-    for note in write_reports(run).notes:
+    exports = Exports(junit, markdown)
+    exports.try_out()
+    result = write_reports(run)
+    exports.write(result, run)
+    for note in result.notes:
         click.echo(f"{run}: {note}", err=True)
     click.echo(str(run / "report.html"))
     return 0

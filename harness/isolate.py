@@ -13,7 +13,7 @@ engine drives it over the wire, the checks drive it again over the record, and b
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.model import Case, Json, Outcome
 from harness.spec import Spec
@@ -86,7 +86,7 @@ def _isolate(spec: Spec, case: Case, plain: Case) -> Generator[Case, Outcome | N
 
 def _changed(spec: Spec, case: Case, body: Mapping[str, Json]) -> Case:
     """A case with another body, priced anew."""
-    return replace(case.sent_as(body, spec.images_asked(body)), probes=())
+    return case.sent_as(body, spec.images_asked(body))
 
 
 def _differing(one: Mapping[str, Json], two: Mapping[str, Json]) -> list[str]:

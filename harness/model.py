@@ -101,9 +101,11 @@ class Case:
     probes: tuple[str, ...] = ()
 
     def sent_as(self, body: Mapping[str, Json], images: int) -> Case:
-        """The case with another body, priced anew by the number of images that this one asks for."""
+        """The case as it was sent: with another body it is priced anew by its images, and asks nothing beside its job."""
+        if body == self.body:
+            return self
         usd = self.usd / self.images * images if self.images else self.usd
-        return replace(self, body=body, images=images, usd=usd)
+        return replace(self, body=body, images=images, usd=usd, probes=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
-NOT_HERE = frozenset({"targets", *SOURCES, "as_json", "quiet", "junit"})
+NOT_HERE = frozenset({"targets", *SOURCES, "as_json", "quiet", "junit", "markdown"})
 """Options of ``check`` that pytest has itself, or that print."""
 
 

@@ -36,13 +36,13 @@ from harness.cassettes import (
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
-from harness.errors import InputError, OutputError, UsageError
+from harness.errors import InputError, UsageError
 from harness.history import FORMAT, FileJournal, History, Journal, call_row, exchange_row, intent_row, plan_json, read
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
 from harness.model import Call, Case, Exchange, Json
 from harness.planning.reconsider import reconsidered
-from harness.report import document
+from harness.report import document, export, junit, places
 from harness.report.results import RunResult
 from harness.schedule import Schedule
 from harness.spec import Spec, SpecError, find, load, parse, shipped_targets
@@ -59,13 +59,14 @@ TERMINATED = 128 + signal.SIGTERM
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: where it is, what was found, and how it ended."""
+    """A run that has ended: where it is, what was found, how it ended, and the cassettes that it wrote."""
 
     directory: Path
     result: RunResult
     ended: Ended
     unfinished: Mapping[str, str | None]
     exit_status: int
+    cassettes: tuple[Path, ...] = ()
 
 
 class HistoryRecorder:
@@ -197,10 +198,10 @@ def check(
         with _told_to_stop() as told:
             # A report takes a moment to draw: SIGTERM promises to be gone within two.
             result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
-            if slots and result.document["run"]["complete"]:
-                keep_recording(directory, slots, result.document["run"]["audit"])
+            audit = result.document["run"]["audit"]
+            kept = keep_recording(directory, slots, audit) if slots and result.document["run"]["complete"] else ()
         code = code or told[0]
-    return Finished(directory, result, ended, unfinished, code or exit_status(result))
+    return Finished(directory, result, ended, unfinished, code or exit_status(result), kept)
 
 
 def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
@@ -211,22 +212,23 @@ def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
     return {target.plan.target: shelf.place(target.route.spec, target.route.flow, request.kind) for target in targets}
 
 
-def keep_recording(directory: Path, slots: Mapping[str, Slot], audit: Json) -> None:
-    """Write the cassettes of a recording that has ended, from its history and with its judged audit.
+def keep_recording(directory: Path, slots: Mapping[str, Slot], audit: Json) -> tuple[Path, ...]:
+    """Write the cassettes of a recording that has ended, from its history and with its judged audit; their paths.
 
     Raises:
         OutputError: one cannot be written; the history still holds every answer.
     """
     history, specs = recorded(directory)
     compact(replace(history, footer={**(history.footer or {}), "audit": audit}), specs, slots)
+    return tuple(slot.cassette for slot in slots.values())
 
 
 def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
     """Judge a cassette by today's spec: its answers are given again, into a new run directory.
 
     Raises:
-        UsageError: the path is no cassette's, or no shipped spec has its target.
-        InputError: it is damaged, or does not answer what the flow of today asks.
+        UsageError: no shipped spec has its target.
+        InputError: it is no cassette, is damaged, or does not answer what the flow of today asks.
     """
     slot = slot_at(path)
     plan = slot.read().frozen.plan
@@ -296,6 +298,29 @@ def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
         raise UsageError(f"{settings.path}: ca_bundle {settings.ca_bundle} cannot be read: {error}") from None
 
 
+def replay_into(
+    journal: Journal,
+    run_id: str,
+    targets: Sequence[Target],
+    request: Request,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Ended:
+    """Run recordings again, into a journal; nothing is sent, and nothing has to be durable.
+
+    Raises:
+        InputError: a recording does not answer what its flow asks.
+    """
+    from harness.replay import audit_of, recorded_header, replay
+
+    def begin(clock: Clock) -> HistoryRecorder:
+        journal.append({**header_row(run_id, targets, request, clock), **recorded_header(targets)})
+        return HistoryRecorder(journal, targets, Watch(clock), durable=False)
+
+    ended = replay(targets, begin, on_progress)
+    journal.append(footer_row(ended, audit_of(targets), {}))
+    return ended
+
+
 @dataclass(frozen=True)
 class _Session:
     """What one run needs while it lasts."""
@@ -310,17 +335,9 @@ class _Session:
     on_progress: Callable[[Progress, Ledger], None]
 
     def replay(self) -> tuple[Ended, Mapping[str, str | None], int]:
-        """Run a recording again; nothing is sent, and nothing has to be durable."""
-        from harness.replay import audit_of, recorded_header, replay
-
-        def begin(clock: Clock) -> HistoryRecorder:
-            header = header_row(self.run_id, self.targets, self.request, clock)
-            self.journal.append({**header, **recorded_header(self.targets)})
-            return HistoryRecorder(self.journal, self.targets, Watch(clock), durable=False)
-
-        ended = replay(self.targets, begin, lambda progress: self.on_progress(progress, self.ledger))
-        self.journal.append(footer_row(ended, audit_of(self.targets), {}))
-        return ended, {}, 0
+        """Run recordings again: nothing can be left unfinished."""
+        moved = lambda progress: self.on_progress(progress, self.ledger)  # noqa: E731 - as in run
+        return replay_into(self.journal, self.run_id, self.targets, self.request, moved), {}, 0
 
     async def run(self) -> tuple[Ended, Mapping[str, str | None], int]:
         """Run the engine; how it ended, the unfinished jobs by case, and the exit status of a signal or 0."""
@@ -406,7 +423,7 @@ def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:
 
 
 def write_reports(directory: Path, *, with_todays_specs: bool = False, page: bool = True) -> RunResult:
-    """Compute and write the reports of a run directory; without ``page`` only report.json.
+    """Compute and write the reports of a run directory, without ``page`` no HTML; a junit.xml there is kept up to date.
 
     Raises:
         InputError: the history cannot be read.
@@ -418,13 +435,10 @@ def write_reports(directory: Path, *, with_todays_specs: bool = False, page: boo
         from harness.report.html import render
 
         texts["report.html"] = render(result)
+    if (directory / export.JUNIT).exists():
+        texts[export.JUNIT] = junit.render(result)
     for name, text in texts.items():
-        path, temporary = directory / name, directory / f".{name}.{os.getpid()}"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        places.write(directory / name, text)
     return result
 
 

@@ -101,7 +101,8 @@ def simulated(
         urls: dict[tuple[str, str | None], str] = {
             (spec.provider, flow): f"{ORIGIN}/{spec.provider}/{flow}" for spec in specs for flow in spec.flows
         }
-        targets = targets_of(specs, replace(request, base_urls=urls), Config(), {})
+        keys = {spec.credential.env: key for spec in specs}
+        targets = targets_of(specs, replace(request, base_urls=urls), Config(), keys)
         journal, watch = MemoryJournal(Redactor([Secret(key)])), Watch(clock)
         journal.append(header_row("run-1", targets, request, clock))
         engine = Engine(

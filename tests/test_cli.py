@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from harness import resources
 
+ROOT = Path(__file__).parents[1]
 SIXTH = Path(__file__).parent / "data" / "bfl-flux-kontext-pro.yaml"
 TARGETS = (
     "fal-gateway/flux-pro-kontext-multi",
@@ -144,10 +145,17 @@ def test_a_report_is_rebuilt_from_the_history(tmp_path: Path) -> None:
         (["check", "fal", "--simulate", "--no-such-option"], 2, "--no-such-option"),
         (["check", "fal", "--simulate", "--out", "taken"], 2, "holds a run already"),
         (["check", "fal", "--simulate", "--out", "file.txt"], 4, "cannot write the run directory"),
-        (["check", "fal"], 2, "--simulate"),
-        (["check", "fal", "--record"], 2, "not built yet"),
+        (["check", "fal", "--seed", "1"], 2, "--seed would change what was recorded"),
+        (["check", "fal", "--concurrency", "8"], 2, "--concurrency would change what was recorded"),
+        (["check", "fal", "--replay", "--deadline", "9"], 2, "--deadline would change what was recorded"),
+        (["check", "fal", "--poll-interval", "1"], 2, "--poll-interval would change what was recorded"),
+        (["check", "fal", "--tier", "core"], 2, "--tier would change what was recorded"),
+        (["check", "fal", "--explore", "3"], 2, "--explore would change what was recorded"),
+        (["check", "fal", "--base-url", "fal=http://127.0.0.1:1"], 2, "--base-url would change what was recorded"),
+        (["check", "fal", "--flow", "sync"], 4, "there is no cassette of fal/flux-pro-kontext-multi (sync)"),
+        (["check", "fal", "--record"], 2, "FAL_KEY is not set"),
         (["compare", "a", "--candidate", "b"], 2, "not built yet"),
-        (["cassettes", "list"], 2, "not built yet"),
+        (["cassettes", "lint", "nowhere.yaml"], 4, "cannot read nowhere.yaml"),
         (["simulate", "--fault", "x"], 2, "x"),
         (["check", "fal", "--simulate", "--live"], 2, "exclude each other"),
         (["check", "fal", "--simulate", "--case", "nope*"], 2, "no case is left"),
@@ -164,7 +172,7 @@ def test_a_report_is_rebuilt_from_the_history(tmp_path: Path) -> None:
         (["check", "fal", "--simulate", "--poll-interval", "nan"], 2, "--poll-interval"),
         (["specs", "lint", "./missing.yaml"], 4, "there is no such file"),
         (["report", "nowhere"], 4, "is nowhere a run directory?"),
-        (["recheck", "file.txt"], 4, "is file.txt a run directory?"),
+        (["recheck", "file.txt"], 4, "neither a folder nor a cassette"),
         (["report", "damaged"], 4, "history.jsonl:1:"),
         (["no-such-command"], 2, "No such command"),
     ],
@@ -338,3 +346,69 @@ def test_the_simulator_prints_ready_made_base_urls(tmp_path: Path) -> None:
         options = [f"--base-url={name}={url}" for name, url in urls.items()]
         done = harness(*arguments, *options, cwd=tmp_path, env=environment(WAVESPEED_API_KEY="k"))
     assert (done.returncode, json.loads(done.stdout)["run"]["mode"]) == (0, "simulate")
+
+
+def changed_spec(tmp_path: Path) -> Path:
+    """The fal spec as somebody's pull request would have it: one range narrower."""
+    (text,) = [path.read_text() for path in [ROOT / "specs" / "fal" / "flux-pro-kontext-multi.yaml"]]
+    at = text.index("guidance_scale:")
+    path = tmp_path / "flux-pro-kontext-multi.yaml"
+    path.write_text(text[:at] + re.sub(r"maximum: 20\b", "maximum: 10", text[at:], count=1))
+    return path
+
+
+def test_a_changed_range_fails_the_replay_and_says_why(tmp_path: Path) -> None:
+    """A pull request that changes one documented range: the case, the place in the document, and what to run."""
+    done = harness("check", changed_spec(tmp_path), cwd=tmp_path)
+    said = one_line(done)
+    assert done.returncode == 4
+    for word in (
+        "fal/flux-pro-kontext-multi/",
+        "guidance_scale",
+        "is not allowed any more",
+        "Flux Pro Kontext Multi API",
+        "harness check fal/flux-pro-kontext-multi --record",
+        "harness recheck",
+    ):
+        assert word in said
+
+
+def test_a_replay_needs_nothing(tmp_path: Path) -> None:
+    """With no option: the packaged cassettes, no key, no network; and it says that a simulator had answered."""
+    done = harness("check", "umodelverse", cwd=tmp_path, env=environment())
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0].startswith("Simulated (recorded on ")
+
+
+def test_a_cassette_is_judged_again(tmp_path: Path) -> None:
+    """recheck takes a cassette too: its old answers, today's spec and checks."""
+    done = harness("recheck", ROOT / "cassettes" / "wavespeed" / "flux-kontext-pro-multi.yaml", cwd=tmp_path)
+    assert (done.returncode, "verdict: pass" in done.stdout) == (0, True)
+
+
+def test_the_cassettes_that_come_along_can_be_listed(tmp_path: Path) -> None:
+    """One line for each target, and no problem in any."""
+    listed = harness("cassettes", "list", cwd=tmp_path)
+    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 6)
+    assert harness("cassettes", "lint", cwd=tmp_path).returncode == 0
+
+
+def test_a_recording_over_http_replays_to_the_same_report(tmp_path: Path) -> None:
+    """--record against a provider of one's own, and then nothing but the cassette: only run's own fields differ."""
+    with simulator("wavespeed", "--queue-seconds", 0.1, "--inference-seconds", 0.2, cwd=tmp_path) as urls:
+        base = f"wavespeed:poll={urls['wavespeed:poll']}"
+        options = ("--max-cases", 2, "--poll-interval", 0.1, "--base-url", base, "--out", "recorded")
+        env = environment(WAVESPEED_API_KEY="some-key-of-mine-0123")
+        recorded = harness("check", "wavespeed", "--record", *options, cwd=tmp_path, env=env)
+    written = "recorded: cassettes/wavespeed/flux-kontext-pro-multi.yaml\n"
+    assert (recorded.returncode, recorded.stderr) == (0, written)
+    replayed = harness("check", "wavespeed", "--out", "replayed", cwd=tmp_path)
+    assert (replayed.returncode, replayed.stderr) == (0, "")
+    reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("recorded", "replayed")]
+    modes = [report["run"].pop("mode") for report in reports]
+    for report in reports:
+        for name in ("id", "started_at", "finished_at", "command"):
+            report["run"].pop(name)
+    assert (reports[0], modes) == (reports[1], ["simulate", "replay"])
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "cassettes").rglob("*") if path.is_file())
+    assert [word in kept for word in (b"127.0.0.1", b"some-key-of-mine-0123")] == [False, False]

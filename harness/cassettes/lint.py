@@ -30,7 +30,7 @@ def slots_of(paths: Sequence[Path]) -> list[Slot]:
     """The recordings that paths name: cassettes, or folders of them; what a replay finds for none.
 
     Raises:
-        UsageError: a path is neither.
+        InputError: a path is neither.
     """
     if not paths:
         return list(Shelf().slots())

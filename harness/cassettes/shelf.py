@@ -206,10 +206,10 @@ def slot_at(path: Path) -> Slot:
     """The recording that a cassette's path names.
 
     Raises:
-        UsageError: it is not the path of a cassette.
+        InputError: it is not the path of a cassette.
     """
     if path.suffix != ".yaml" or not path.is_file():
-        raise UsageError(f"{path} is neither a run directory nor a cassette (…/<provider>/<endpoint>.yaml)")
+        raise InputError(f"cannot read {path}: it is neither a folder nor a cassette (…/<provider>/<endpoint>.yaml)")
     return Slot(path.parent.parent, f"{path.parent.name}/{path.stem}")
 
 
