@@ -16,6 +16,7 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 
 demo: $(STAMP) ## All shipped targets from their cassettes, then a simulated bench over HTTP: no key, no network
 	$(BIN)/harness check
+	$(BIN)/harness bench --simulate --requests 8 --warmup 1
 
 test: $(STAMP) ## Every test
 	$(BIN)/python -m pytest -n auto

@@ -1,18 +1,28 @@
 """The harness watches itself: a client that lags would report its own lag as a provider's latency.
 
-``loop_lag_p99_s`` is how late the event loop runs a timer, ``start_lag_p99_s`` how late a request leaves after it was
-wanted on an open connection, ``cpu_share`` the part of one core that this process used.
+Rules
+-----
+* ``loop_lag_p99_s`` is how late the event loop runs a timer, ``start_lag_p99_s`` how late a request leaves after it was
+  wanted on an open connection (what opening one takes is the network's), ``cpu_share`` the part of one core that this
+  process used.
+* A run that measures a provider is invalid when one of the lags is over 1 % of the median ``total``, or over 2 ms where
+  that is more. Of several targets the fastest one decides: its latencies are the first to be spoilt.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.clock import NS, Clock, cpu_seconds
 from harness.model import Json
 
 SAMPLE_SECONDS = 0.02
+LAG_SHARE, LEAST_LAG_SECONDS = 0.01, 0.002
+LAGS: Mapping[str, str] = {
+    "loop_lag_p99_s": "the event loop of the harness was late",
+    "start_lag_p99_s": "requests left late",
+}
 
 
 class Watch:
@@ -33,7 +43,7 @@ class Watch:
             await asyncio.sleep(0)
 
     def audit(self) -> Json:
-        """The audit as report.json shows it; it is judged in measuring runs only, and here just shown."""
+        """The audit as report.json shows it, not judged yet."""
         seconds = (self._clock.now_ns() - self._began_ns) / NS
         share = (cpu_seconds() - self._cpu) / seconds if seconds > 0 else None
         return {
@@ -43,6 +53,26 @@ class Watch:
             "start_lag_p99_s": _p99(self.start_lags),
             "cpu_share": None if share is None else round(share, 4),
         }
+
+
+def judged(audit: Mapping[str, Json], medians: Mapping[str, float]) -> Json:
+    """The audit of a run that measures, with its verdict and the reasons for it.
+
+    ``medians`` is the median ``total`` of each target in seconds, infinite where most jobs never ended; without one,
+    nothing was measured and nothing is judged.
+    """
+    if not medians:
+        return dict(audit)
+    fastest = min(medians, key=medians.__getitem__)
+    limit = max(LAG_SHARE * medians[fastest], LEAST_LAG_SECONDS)
+    share = f"{LAG_SHARE * 100:g} % of the median total of {fastest}"
+    said = share if limit > LEAST_LAG_SECONDS else f"{share} is less"
+    late = {what: audit[name] for name, what in LAGS.items() if audit[name] is not None and audit[name] > limit}
+    reasons = [
+        f"{what}, by {lag * 1000:.1f} ms at the 99th percentile; the limit is {limit * 1000:.1f} ms ({said})"
+        for what, lag in late.items()
+    ]
+    return {**audit, "valid": not reasons, "reasons": reasons}
 
 
 def _p99(values: Sequence[float]) -> float | None:

@@ -207,7 +207,11 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_run_options
 def check(**options: Any) -> int:
     """Check targets against what their documents promise."""
-    request = request_of(options, given(click.get_current_context()))
+    return _ran(request_of(options, given(click.get_current_context())), options)
+
+
+def _ran(request: Request, options: dict[str, Any]) -> int:
+    """Run what was asked for, say how it ended, and return the exit status."""
     from harness.report.export import Exports
     from harness.spec import find
 
@@ -220,6 +224,8 @@ def check(**options: Any) -> int:
         click.echo(finished.note, err=True)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
+    for reason in finished.result.document["run"]["audit"]["reasons"]:
+        click.echo(f"the measurement is not valid: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
     if finished.cassettes and not options["quiet"]:
@@ -371,10 +377,38 @@ def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool
         show(one, price_of(spec, settings), console())
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def bench() -> None:
+NOT_IN_BENCH: dict[str, Any] = {
+    "tier": None, "no_rejects": True, "repeats": False, "cases": (), "max_cases": None, "explore": 0,
+}  # fmt: skip
+"""Options of check that concern conformance alone; a bench does not offer them, and runs as if they had these values."""
+
+
+@cli.command()
+@click.option("-n", "--requests", type=click.IntRange(min=1), show_default="20", help="Timed jobs per target.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(min=0),
+    show_default="0",
+    help="Jobs per target that are sent first and not timed.",
+)
+def bench(**options: Any) -> int:
     """Measure latency and cost."""
-    raise _not_built("bench", "harness check reports the latencies of its accept cases")
+    return _ran(_bench_request(options), options)
+
+
+bench.params[:0] = [option for option in check.params if option.name not in NOT_IN_BENCH]
+
+
+def _bench_request(options: dict[str, Any]) -> Request:
+    from dataclasses import replace
+
+    request = request_of({**options, **NOT_IN_BENCH}, given(click.get_current_context()))
+    jobs = {name: options[name] for name in ("requests", "warmup") if options[name] is not None}
+    if request.source == "replay" and jobs:
+        raise UsageError(
+            f"--{next(iter(jobs))} would change what was recorded: leave it out, or use --simulate or --live"
+        )
+    return replace(request, kind="bench", **jobs)
 
 
 @cli.command()

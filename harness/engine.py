@@ -7,8 +7,9 @@ Rules
 * Time limits live here: each request has one, each job has a deadline counted from its submit; when it passes, the
   outcome is ``unknown`` and nothing is claimed about the request.
 * A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
+* A target's warm-up cases have ended before any other of its cases is sent.
 * A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan; what makes
-  valid requests be refused is isolated then.
+  valid requests be refused is isolated then. Both can be left out (``confirm``).
 * Downloads are flows of their own: they start when a job has completed and do not hold its place.
 * Interruption: no new submits, answers in flight are awaited for a few seconds, unfinished jobs are recorded with
   their ids.
@@ -322,7 +323,9 @@ class Engine:
         before = (*work.done, *work.unfinished)
         known = {call.case.id for call in before if call.derived is None}
         confirmed = {call.case.id for call in before if call.derived == CONFIRMATION}
-        waiting: deque[tuple[Case, str | None]] = deque((case, None) for case in work.cases if case.id not in known)
+        left: list[tuple[Case, str | None]] = [(case, None) for case in work.cases if case.id not in known]
+        first = deque(item for item in left if item[0].kind == "warm-up")
+        waiting = deque(item for item in left if item[0].kind != "warm-up")
         doubtful: deque[tuple[Case, str | None]] = deque(
             (call.case, CONFIRMATION) for call in work.done if call.derived is None and _answered_5xx(call.exchanges)
         )
@@ -332,6 +335,7 @@ class Engine:
         self._open |= {call.id: call for call in cut_off}
         gate = _Gate(self.clock, work.rate)
         try:
+            await self._drain(work, gate, first, doubtful, deque())
             await self._drain(work, gate, waiting, doubtful, cut_off)
         finally:
             for call in cut_off:
@@ -678,6 +682,7 @@ class _Call:
             first_byte_ns=sent.first_byte_ns,
             received_ns=sent.received_ns,
             purpose=request.purpose,
+            connect_ns=sent.connect_ns,
         )
         engine.progress.simulated |= _simulated(exchange)
         engine.recorder.exchange(exchange)

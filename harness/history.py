@@ -351,6 +351,7 @@ def exchange_row(exchange: Exchange) -> Row:
         "error": error,
         "intended_ns": exchange.intended_ns,
         "sent_ns": exchange.sent_ns,
+        "connect_ns": exchange.connect_ns,
         "first_byte_ns": exchange.first_byte_ns,
         "received_ns": exchange.received_ns,
         "request": {"headers": dict(exchange.request_headers), "body": exchange.request_body},
@@ -609,6 +610,7 @@ def _exchange(row: Row, blob: Bodies) -> Exchange:
         first_byte_ns=row["first_byte_ns"],
         received_ns=row["received_ns"],
         purpose=row["purpose"],
+        connect_ns=row.get("connect_ns", 0),
     )
 
 

@@ -24,8 +24,11 @@ Json: TypeAlias = Any
 Expect: TypeAlias = Literal["accept", "reject", "either"]
 """What the document lets a caller expect of a request body; ``either`` where it is silent or contradicts itself."""
 
-CaseKind: TypeAlias = Literal["accept", "reject", "probe", "repeat"]
-"""A valid request, a faulty one, a free question about the protocol, or a paid repetition."""
+CaseKind: TypeAlias = Literal["accept", "reject", "probe", "repeat", "warm-up"]
+"""A valid request, a faulty one, a free question about the protocol, a paid repetition, or a valid request not timed."""
+
+RunKind: TypeAlias = Literal["check", "bench"]
+"""What a run is for: whether the documented promises are kept, or how long it takes and what it costs."""
 
 Step: TypeAlias = Literal["submit", "status", "result", "cancel", "asset", "probe"]
 State: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -116,6 +119,11 @@ class Plan:
     seed: int
     cases: tuple[Case, ...]
     domains: Mapping[str, Mapping[str, str]]
+
+    @property
+    def kind(self) -> RunKind:
+        """What a run of the plan is for."""
+        return "bench" if self.tier == "bench" else "check"
 
     @property
     def usd(self) -> Decimal:
@@ -212,7 +220,10 @@ Reply: TypeAlias = Response | Failure
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, what came back, and when. Everything else about a run is computed from these."""
+    """One request, what came back, and when. Everything else about a run is computed from these.
+
+    ``connect_ns`` is what opening a connection took between ``intended_ns`` and ``sent_ns``, zero on a kept one.
+    """
 
     call: str
     case_id: str
@@ -228,6 +239,7 @@ class Exchange:
     first_byte_ns: int | None
     received_ns: int
     purpose: str = ""
+    connect_ns: int = 0
 
     @property
     def response(self) -> Response | None:

@@ -25,7 +25,7 @@ from harness.engine import Again, Ended, Engine, Options, Progress, RecordEnds, 
 from harness.ledger import Ledger
 from harness.model import Json, Request, Wait
 from harness.targets import Target
-from harness.transport.cassette import CassetteError, Played, Tape
+from harness.transport.cassette import CassetteError, Played, Tape, recorded_by
 
 POLLS, SUBMITS = ("status", "result"), ("submit", "probe")
 """Steps that ask for a job, and those that may begin one."""
@@ -62,7 +62,7 @@ class AsRecorded:
         if not self.expired:
             raise CassetteError(
                 f"{self.played.tape.cassette.path}: {self.played.case_id} asks for its job once more than was recorded: "
-                "record it again with harness check --record"
+                f"record it again with {recorded_by(self.played.tape.cassette.path)}"
             )
         await self.played.clock.until(deadline_ns)
         return False
@@ -102,8 +102,8 @@ class _Share:
             one = left[0]
             raise CassetteError(
                 f"{self.tape.cassette.path}: {len(left)} recorded answers were never asked for, the first of "
-                f"{one.own['case_id']} ({one.request.method} {one.request.uri[:200]}): record it again with harness check "
-                "--record"
+                f"{one.own['case_id']} ({one.request.method} {one.request.uri[:200]}): record it again with "
+                f"{recorded_by(self.tape.cassette.path)}"
             )
 
 

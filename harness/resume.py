@@ -52,6 +52,8 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "poll_interval_s": ("poll_interval", "--poll-interval"),
     "seed": ("seed", "--seed"),
     "cassettes": ("cassettes", "--cassettes"),
+    "requests": ("requests", "--requests"),
+    "warmup": ("warmup", "--warmup"),
 }
 """What a header keeps of a request: by its name there, the attribute of ``Request``, and the option that says it."""
 SOURCES = frozenset({"--replay", "--simulate", "--live", "--record"})
@@ -142,6 +144,8 @@ def request_of(history: History, specs: Sequence[Spec], request: Request) -> Req
         raise InputError(f"{request.out}: its header lacks the run's options: an earlier version wrote it") from None
     if header["mode"] in GONE:
         raise UsageError(f"{request.out} {GONE[header['mode']]}")
+    if request.kind != header["kind"]:
+        raise UsageError(f"{request.out} is a {header['kind']}: go on with harness {header['kind']} --resume")
     asked = recorded_options(request)
     said = [
         f"{option} (recorded: {json.dumps(options[name], ensure_ascii=False)})"

@@ -1,4 +1,4 @@
-"""One conformance run, from decided targets to a run directory: the only place where all stages meet.
+"""One run, check or bench, from decided targets to a run directory: the only place where all stages meet.
 
 Rules
 -----
@@ -103,7 +103,7 @@ class HistoryRecorder:
 
     def exchange(self, exchange: Exchange) -> None:
         """Record a request and what came back."""
-        self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns) / NS)
+        self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns - exchange.connect_ns) / NS)
         self._journal.append(exchange_row(exchange))
 
     def call(self, call: Call) -> None:
@@ -128,6 +128,7 @@ def header_row(
     schedule = Schedule(request.poll_interval).describe()
     return {
         **segment,
+        "kind": request.kind,
         "mode": request.source,
         "recorded_from": None,
         "recorded_at": None,
@@ -184,6 +185,7 @@ def options_of(request: Request) -> Options:
         concurrency=request.concurrency,
         deadline_seconds=request.deadline_seconds,
         schedule=Schedule(request.poll_interval),
+        confirm=request.kind == "check",
         seed=request.seed,
     )
 
@@ -209,7 +211,7 @@ def check(
     environment: Mapping[str, str],
     on_progress: Callable[[Progress, Ledger], None] = lambda _, __: None,
 ) -> Finished:
-    """Run a conformance check and leave its run directory; go on with the one in ``request.out`` when asked to.
+    """Run what the request asks for, a check or a bench, and leave its run directory; or go on with the one in its ``out``.
 
     ``specs`` are the targets; for a run that goes on they may be none, or have to be its own.
 
@@ -262,7 +264,7 @@ def _nothing_left(directory: Path, history: History) -> Finished:
         slots = {p.target: shelf.place(specs[p.target], specs[p.target].flows[p.flow]) for p in history.plans}
         older = {target: slot for target, slot in slots.items() if not slot.since(history.header["started_at"])}
         with written_by_one(list(older.values())):
-            written = keep_recording(directory, older)
+            written = keep_recording(directory, older, result.document["run"]["audit"])
     ended = Ended(complete=True, stopped={}, interrupted=False, simulated=False)
     return Finished(
         directory, result, ended, {}, exit_status(result), written, f"{directory} is finished: nothing was sent"
@@ -287,7 +289,8 @@ def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress,
     with _told_to_stop() as told:
         # A report takes a moment to draw: SIGTERM promises to be gone within two.
         result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
-        kept = keep_recording(directory, slots) if slots and result.document["run"]["complete"] else ()
+        audit = result.document["run"]["audit"]
+        kept = keep_recording(directory, slots, audit) if slots and result.document["run"]["complete"] else ()
     code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result), kept)
 
@@ -297,17 +300,17 @@ def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
     if request.source != "record":
         return {}
     shelf = Shelf(request.cassettes)
-    return {target.plan.target: shelf.place(target.route.spec, target.route.flow) for target in targets}
+    return {target.plan.target: shelf.place(target.route.spec, target.route.flow, request.kind) for target in targets}
 
 
-def keep_recording(directory: Path, slots: Mapping[str, Slot]) -> tuple[Path, ...]:
-    """Write the cassettes of a recording that has ended, from its history; their paths.
+def keep_recording(directory: Path, slots: Mapping[str, Slot], audit: Json) -> tuple[Path, ...]:
+    """Write the cassettes of a recording that has ended, from its history and with its judged audit; their paths.
 
     Raises:
         OutputError: one cannot be written; the history still holds every answer.
     """
     history, specs = recorded(directory)
-    compact(history, specs, slots)
+    compact(replace(history, footer={**(history.footer or {}), "audit": audit}), specs, slots)
     return tuple(slot.cassette for slot in slots.values())
 
 
@@ -321,7 +324,12 @@ def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
     slot = slot_at(path)
     plan = slot.read().frozen.plan
     request = Request(
-        "replay", flow=plan.flow, cassettes=slot.root, recheck=True, command=("harness", "recheck", str(path))
+        "replay",
+        kind=plan.kind,
+        flow=plan.flow,
+        cassettes=slot.root,
+        recheck=True,
+        command=("harness", "recheck", str(path)),
     )
     finished = check(find((plan.target,)), request, settings, {})
     return finished.result, finished.directory
@@ -611,8 +619,8 @@ def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> M
 
 
 def exit_status(result: RunResult) -> int:
-    """0 when everything judged passes, 1 with a failure, 3 when something is unknown or incomplete."""
+    """0 when everything judged passes, 1 with a failure, 3 when something is unknown, incomplete or badly measured."""
     run, totals = result.document["run"], result.document["totals"]
     if totals["verdict"] == "fail":
         return 1
-    return 0 if totals["verdict"] == "pass" and run["complete"] else 3
+    return 0 if totals["verdict"] == "pass" and run["complete"] and run["audit"]["valid"] else 3

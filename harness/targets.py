@@ -23,7 +23,8 @@ from harness.config import Config
 from harness.errors import InputError, UsageError
 from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
-from harness.model import Fact, Plan
+from harness.model import Fact, Plan, RunKind
+from harness.planning.workload import workload
 from harness.secret import BoundKey, Secret, read_key
 from harness.spec import Flow, Price, Spec, load, shipped_targets
 from harness.urls import Origin, origin, show_origin
@@ -38,11 +39,12 @@ class Request:
     """What the command line asks for.
 
     ``cases`` are globs on case ids, ``only`` is an exact choice of them. A ``recheck`` replays a recording even though
-    its spec has changed since. ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside
-    it, as they are typed.
+    its spec has changed since. A bench sends ``requests`` jobs to each target, after ``warmup`` that are not timed.
+    ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside it, as they are typed.
     """
 
     source: Source
+    kind: RunKind = "check"
     flow: str | None = None
     base_urls: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
     tier: str = "one-way"
@@ -59,6 +61,8 @@ class Request:
     out: Path | None = None
     cassettes: Path | None = None
     recheck: bool = False
+    requests: int = 20
+    warmup: int = 0
     command: Sequence[str] = ()
     resume: bool = False
     given: frozenset[str] = frozenset()
@@ -108,11 +112,21 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
     """A target's plan, narrowed to the cases asked for; a replay's is the recording's.
 
     Raises:
-        UsageError: the price has no rate in USD.
+        UsageError: the price has no rate in USD, or a bench has fewer prompts than requests.
         InputError: a replay has no recording that fits.
     """
     if request.source == "replay":
         return narrowed(recording_of(spec, flow, request).frozen.plan, request)
+    if request.kind == "bench":
+        return workload(
+            spec,
+            flow,
+            request.requests,
+            warmup=request.warmup,
+            seed=request.seed,
+            usd_per_image=price_of(spec, settings).amount,
+            assets=settings.assets,
+        )
     whole = planning.build(
         spec,
         flow=flow,
@@ -128,8 +142,8 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
 
 def narrowed(whole: Plan, request: Request) -> Plan:
     """The cases of a plan that are asked for."""
-    kinds = ("accept", "repeat") if not request.rejects else ("accept", "reject", "probe", "repeat")
-    cases = [case for case in whole.cases if case.kind in kinds]
+    free = () if request.rejects else ("reject", "probe")
+    cases = [case for case in whole.cases if case.kind not in free]
     cases = [c for c in cases if not request.cases or any(fnmatchcase(c.id, glob) for glob in request.cases)]
     if request.only is not None:
         cases = [case for case in cases if case.id in request.only]
@@ -145,13 +159,13 @@ def recording_of(spec: Spec, flow: Flow, request: Request) -> Recording:
     Raises:
         InputError: there is none, it is damaged, or the spec has changed since it was made.
     """
-    slot = Shelf(request.cassettes).find(spec, flow)
+    slot = Shelf(request.cassettes).find(spec, flow, request.kind)
     recording = slot.read()
     reason = None if request.recheck else disagreement(recording.frozen, spec)
     if reason is not None:
         raise InputError(
-            f"{slot.cassette} was recorded before the spec {spec.path} changed {reason}. Record it again with harness check "
-            f"{spec.target} --record, or judge the old answers by the new spec with harness recheck {slot.cassette}"
+            f"{slot.cassette} was recorded before the spec {spec.path} changed {reason}. Record it again with harness "
+            f"{request.kind} {spec.target} --record, or judge the old answers by the new spec with harness recheck {slot.cassette}"
         )
     return recording
 
@@ -294,6 +308,6 @@ def budget(targets: Sequence[Target], request: Request, settings: Config) -> Dec
     if named is None and price > DEFAULT_MAX_COST:
         raise UsageError(
             f"the plan costs {price:.2f} USD, over the default budget of {DEFAULT_MAX_COST} USD: allow it with --max-cost "
-            f"{price:.2f}, or send less with --max-cases or --case"
+            f"{price:.2f}, or send less with {'--requests' if request.kind == 'bench' else '--max-cases or --case'}"
         )
     return named if named is not None else DEFAULT_MAX_COST

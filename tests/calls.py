@@ -41,7 +41,7 @@ from harness.model import (
     Verdict,
     Wait,
 )  # fmt: skip
-from harness.run import HistoryRecorder, footer_row, header_row
+from harness.run import HistoryRecorder, footer_row, header_row, options_of
 from harness.secret import BoundKey, Secret
 from harness.simulator import Settings, Variation, application
 from harness.spec import Spec, find
@@ -93,7 +93,7 @@ def simulated(
     variations: Mapping[str, tuple[Variation, ...]] | None = None,
     key: str = KEY,
 ) -> Run:
-    """A whole conformance run in virtual time, with every stage but the sockets."""
+    """A whole run in virtual time, with every stage but the sockets."""
 
     async def main() -> Run:
         clock = VirtualClock()
@@ -109,7 +109,7 @@ def simulated(
             clock,
             HistoryRecorder(journal, targets, watch),
             Ledger(request.max_cost),
-            Options(concurrency=request.concurrency, deadline_seconds=request.deadline_seconds, seed=request.seed),
+            options_of(request),
         )
         work = []
         for target in targets:

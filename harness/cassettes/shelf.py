@@ -4,7 +4,8 @@ Rules
 -----
 * A target's cassette is ``<provider>/<endpoint>.yaml`` under the first root that has it: ``./cassettes`` (or
   ``--cassettes``), then the packaged ones. Beside it stands the frozen plan, ``<endpoint>.plan.json``; the larger bodies
-  of all cassettes of a root are in ``blobs``. A flow that is not the target's default has its name in the file's.
+  of all cassettes of a root are in ``blobs``. A flow that is not the target's default has its name in the file's; a
+  bench has cassettes of its own, ``<endpoint>.bench.yaml``.
 * Names come from targets, whose form is checked; nothing leaves its root, and no link is followed.
 * Bodies are written first, then the plan under a second name, then the cassette: the rename of the cassette is what
   makes a recording the new one. A kill at any instant leaves the former recording or the new one, whole.
@@ -23,12 +24,21 @@ from pathlib import Path
 from harness import resources
 from harness.cassettes.frozen import Frozen, from_json
 from harness.errors import InputError, OutputError, UsageError
-from harness.model import Exchange
+from harness.model import Exchange, RunKind
 from harness.spec import Flow, Spec
 from harness.strict import StrictError
-from harness.transport.cassette import BLOBS, Cassette, CassetteError, interactions_by_call, read, write
+from harness.transport.cassette import (
+    BLOBS,
+    Cassette,
+    CassetteError,
+    interactions_by_call,
+    read,
+    recorded_by,
+    write,
+)
 
 LOCAL = Path("cassettes")
+_BENCH = ".bench"
 _TARGET = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*")
 
 
@@ -82,11 +92,11 @@ class Slot:
         if not self.plan.exists():
             raise CassetteError(
                 f"{self.plan} is missing, the plan that {self.cassette} answers: restore it, or record again with "
-                "harness check --record"
+                f"{recorded_by(self.cassette)}"
             )
         raise CassetteError(
             f"{self.cassette} does not answer the plan beside it, {self.plan}: one of them was changed; restore both "
-            "from one commit, or record again with harness check --record"
+            f"from one commit, or record again with {recorded_by(self.cassette)}"
         )
 
     def since(self, recorded_at: str) -> bool:
@@ -133,11 +143,11 @@ def _frozen(path: Path) -> Frozen:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except StrictError as error:
-        raise InputError(f"{path}: {error}: restore it, or record again with harness check --record") from None
+        raise InputError(f"{path}: {error}: restore it, or record again with {recorded_by(path)}") from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise InputError(
             f"{path} is no frozen plan ({type(error).__name__}: {str(error)[:80]}): restore it, or record again with "
-            "harness check --record"
+            f"{recorded_by(path)}"
         ) from None
 
 
@@ -149,7 +159,7 @@ def _require_whole(cassette: Cassette, frozen: Frozen) -> None:
         if has != call.interactions:
             raise CassetteError(
                 f"{cassette.path} holds {has} of the {call.interactions} answers of {call.case_id}: restore it, or record "
-                "again with harness check --record"
+                f"again with {recorded_by(cassette.path)}"
             )
     for others in held.values():
         raise CassetteError(
@@ -164,24 +174,25 @@ class Shelf:
         self.first = chosen or LOCAL
         self.roots = (self.first, resources.shipped("cassettes"))
 
-    def find(self, spec: Spec, flow: Flow) -> Slot:
+    def find(self, spec: Spec, flow: Flow, kind: RunKind = "check") -> Slot:
         """Where a target's recording is.
 
         Raises:
             InputError: no root has one.
         """
-        slots = [Slot(root, _name(spec, flow)) for root in self.roots]
+        slots = [Slot(root, _name(spec, flow, kind)) for root in self.roots]
         for slot in slots:
             if slot.cassette.is_file():
                 return slot
         raise InputError(
-            f"there is no cassette of {spec.target} ({flow.name}) in {' or '.join(str(root) for root in self.roots)}: record "
-            f"one with harness check {spec.target} --record, or use --simulate"
+            f"there is no {'bench ' if kind == 'bench' else ''}cassette of {spec.target} ({flow.name}) in "
+            f"{' or '.join(str(root) for root in self.roots)}: record one with harness {kind} {spec.target} --record, or use "
+            "--simulate"
         )
 
-    def place(self, spec: Spec, flow: Flow) -> Slot:
+    def place(self, spec: Spec, flow: Flow, kind: RunKind = "check") -> Slot:
         """Where a target's recording is written."""
-        return Slot(self.first, _name(spec, flow))
+        return Slot(self.first, _name(spec, flow, kind))
 
     def slots(self) -> Iterator[Slot]:
         """Every recording that a replay would find, by name."""
@@ -209,10 +220,11 @@ def slot_at(path: Path) -> Slot:
     return Slot(path.parent.parent, f"{path.parent.name}/{path.stem}")
 
 
-def _name(spec: Spec, flow: Flow) -> str:
-    if not _TARGET.fullmatch(spec.target):
+def _name(spec: Spec, flow: Flow, kind: RunKind) -> str:
+    if not _TARGET.fullmatch(spec.target) or spec.target.endswith(_BENCH):
         raise UsageError(f"{spec.path}: the target {spec.target[:80]!r} cannot be a file's name: use provider/endpoint")
-    return spec.target if flow.name == spec.default_flow.name else f"{spec.target}@{flow.name}"
+    name = spec.target if flow.name == spec.default_flow.name else f"{spec.target}@{flow.name}"
+    return f"{name}{_BENCH}" if kind == "bench" else name
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Evidence:
     @property
     def expects_acceptance(self) -> bool:
         """Whether the case is a valid request."""
-        return self.case.kind in ("accept", "repeat")
+        return self.case.kind in ("accept", "repeat", "warm-up")
 
     @property
     def synchronous(self) -> bool:

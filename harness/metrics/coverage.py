@@ -8,6 +8,8 @@ from itertools import combinations, product
 from harness.model import Call, Case, Outcome, Plan
 
 Assignment = frozenset[tuple[str, str]]
+NO_COVERAGE: Mapping[str, None] = dict.fromkeys(("one_way", "two_way_classes", "two_way_values", "rejects"))
+"""What a run covers that does not set out to cover anything."""
 
 
 def coverage(plan: Plan, calls: Iterable[Call]) -> Mapping[str, float]:

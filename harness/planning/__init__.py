@@ -80,6 +80,13 @@ def _base(fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]) -> d
     return body
 
 
+def plainest(spec: Spec, flow: Flow, assets: Sequence[str] = ()) -> dict[str, Json]:
+    """The plainest valid body of a flow; ``assets`` are the input images to use."""
+    fixed = {**spec.constants, **flow.body}
+    free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
+    return _base(fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
+
+
 def _one_way(labels: Mapping[str, Sequence[Label]], seed: int) -> Iterator[Mapping[str, Label]]:
     """Rows that hold every label once: as many as the largest domain, the smaller ones repeating in seeded order."""
     rng = random.Random(seed)  # noqa: S311 - a plan, not a secret

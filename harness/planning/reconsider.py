@@ -15,16 +15,18 @@ from dataclasses import replace
 from harness.model import Case, Json
 from harness.spec import Spec
 
+VALID = ("accept", "warm-up")
+
 
 def reconsidered(case: Case, spec: Spec, changed: Collection[str]) -> Case:
     """A case as the spec sees it; ``changed`` are the parameters whose contract is another one than when it was planned."""
-    if case.kind not in ("accept", "reject") or not changed:
+    if case.kind not in (*VALID, "reject") or not changed:
         return case
     contested = spec.contested(case.body)
     if contested is not None:
         return replace(case, expect="either", why=contested.states, source=contested.places[0])
     broken = [name for name in violated(spec, case.body) if name in changed]
-    if case.kind == "accept" and broken:
+    if case.kind in VALID and broken:
         source = next((one.source for one in spec.parameters if one.name == broken[0]), case.source)
         why = f"{broken[0]} is not within what the document states now"
         return replace(case, kind="reject", expect="reject", parameter=broken[0], why=why, source=source, labels={})

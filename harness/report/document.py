@@ -5,26 +5,29 @@ Rules
 * The document is a function of the history and the specs; nothing in it was remembered from the run itself.
 * Key order is fixed; numbers are seconds, USD and shares; its schema is ``report.schema.json``.
 * A finding carries one request that shows it, as a curl command with the key as ``$VARIABLE``.
+* A bench covers nothing: its coverage is null. Whether its measurement is valid is judged where it was made, live.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import statistics
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from harness.audit import judged as judged_audit
 from harness.checks import judge
 from harness.checks.evidence import Anchor, Evidence
 from harness.flow import Route
 from harness.history import History
 from harness.metrics.cost import Cost, cost
-from harness.metrics.coverage import coverage
+from harness.metrics.coverage import NO_COVERAGE, coverage
 from harness.metrics.phases import PHASES, not_separable, phases
 from harness.metrics.quantiles import quantile
-from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, Verdict, worst
+from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, RunKind, Verdict, worst
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Spec
 from harness.urls import show_origin, without_query
@@ -43,6 +46,7 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
     sent = all(one.call is not None for target in targets for one in target.judged)
     complete = bool(footer.get("complete")) and not history.torn and sent
     verdict = worst([Verdict(target.summary["verdict"]) for target in targets])
+    kind, where = kind_of(history), _origin(header, simulated=bool(footer.get("simulated")))
     document = {
         "schema_version": SCHEMA_VERSION,
         "run": {
@@ -50,11 +54,11 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
             "started_at": header["started_at"],
             "finished_at": footer.get("finished_at", header["started_at"]),
             "complete": complete,
-            **_origin(header, simulated=bool(footer.get("simulated"))),
+            **where,
             "harness_version": header["harness_version"],
             "seed": header["seed"],
             "command": header["command"],
-            "audit": footer.get("audit") or _no_audit(),
+            "audit": _audit(footer, targets, measured=kind == "bench" and where["mode"] in ("live", "record")),
         },
         "totals": {
             "verdict": verdict.value,
@@ -68,7 +72,22 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
         "targets": {target.spec.target: target.summary for target in targets},
     }
     notes = ("the last line of the history was cut off; everything before it was read",) if history.torn else ()
-    return RunResult(document, targets, notes)
+    return RunResult(document, targets, notes, kind)
+
+
+def kind_of(history: History) -> RunKind:
+    """What a run was for; a history that does not say is a check's."""
+    kind: RunKind = history.header.get("kind", "check")
+    return kind
+
+
+def _audit(footer: Mapping[str, Any], targets: Sequence[TargetResult], *, measured: bool) -> Json:
+    """How fast this machine was; judged for a run that measured a provider, a replay's as it was recorded."""
+    audit = footer.get("audit") or _no_audit()
+    if not measured:
+        return audit
+    totals = {target.spec.target: [sample.midpoint for sample in target.samples.get("total", ())] for target in targets}
+    return judged_audit(audit, {target: statistics.median(total) for target, total in totals.items() if total})
 
 
 def _origin(header: Mapping[str, Any], *, simulated: bool) -> Json:
@@ -114,7 +133,7 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
         "flow": plan.flow,
         "origin": show_origin(options["base_url"]),
         "verdict": verdict.value,
-        "coverage": coverage(plan, calls),
+        "coverage": coverage(plan, calls) if kind_of(history) == "check" else NO_COVERAGE,
         "cases": {
             "planned": len(plan.cases),
             "run": len(ran),

@@ -91,6 +91,7 @@ def _view(result: RunResult) -> dict[str, Any]:
         "run": document["run"],
         "totals": document["totals"],
         "simulated": text.is_simulated(document["run"]),
+        "bench": result.kind == "bench",
         "mode": text.mode_line(document["run"]),
         "reasons": text.reasons(document),
         "targets": [

@@ -50,7 +50,8 @@ def render(result: RunResult) -> str:
     run = result.document["run"]
     suites = [_suite(target, run) for target in result.targets]
     total = sum((suite.outcomes for suite in suites), Counter[str]())
-    name = _inert(f"{text.mode_line(run)} - image API conformance", _LINE)
+    what = "benchmark" if result.kind == "bench" else "conformance"
+    name = _inert(f"{text.mode_line(run)} - image API {what}", _LINE)
     root = ET.Element("testsuites", {"name": name, **_figures(total, sum(suite.seconds for suite in suites))})
     root.extend(suite.element for suite in suites)
     ET.indent(root)

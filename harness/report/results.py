@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from harness.model import Json, Judged, Plan
+from harness.model import Json, Judged, Plan, RunKind
 from harness.spec import Flow, Spec
 
 
@@ -51,11 +51,12 @@ class TargetResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A whole run: report.json as a value, the results that it sums up, and what is odd about its record."""
+    """A whole run: report.json as a value, the results that it sums up, what is odd about its record, what it is for."""
 
     document: Mapping[str, Json]
     targets: tuple[TargetResult, ...]
     notes: tuple[str, ...] = ()
+    kind: RunKind = "check"
 
 
 __all__ = ["Judged", "RunResult", "Sample", "TargetResult"]

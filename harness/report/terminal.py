@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,24 +23,36 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from harness.model import VERDICT_ORDER, Json, Verdict
+from harness.model import VERDICT_ORDER, Json, Outcome, Verdict
 from harness.report import text
-from harness.report.results import RunResult
+from harness.report.results import RunResult, TargetResult
 
 MOST_FINDINGS = 10
 _MESSAGE, _NAME = 160, 60
 _COLOURS = {"pass": "green", "warn": "yellow", "unknown": "magenta", "fail": "red"}
 _HEAD = ("target", "verdict", "cases", "findings", "p50 total", "queue", "inference", "per image")
-_RIGHT = ("cases", "p50 total", "queue", "inference", "per image")
+_RIGHT = (
+    "cases", "p50 total", "queue", "inference", "per image", "requests", "ok", "failed", "warm-up", "n", "p50", "p95", "cost",
+)  # fmt: skip
+_REQUESTS = ("target", "verdict", "requests", "ok", "failed", "warm-up", "findings", "cost", "per image")
+_PHASES = ("target", "phase", "n", "p50", "95 % interval", "p95", "95 % interval")
 _GAP = "  "
 
 
 def summary(result: RunResult, console: Console, place: Path | None = None) -> None:
-    """Print the mode, a line for each target, the first findings, and where the whole report is."""
+    """Print the mode, a line for each target, the first findings, and where the whole report is.
+
+    A bench has a line for each phase of each target besides.
+    """
     document = result.document
     verdict = document["totals"]["verdict"]
     lines: list[tuple[str, str | None]] = [(text.mode_line(document["run"]), "bold")]
-    lines += [("", None), *_table(document["targets"], console), ("", None)]
+    lines.append(("", None))
+    if result.kind == "bench":
+        lines += _bench(result, console)
+    else:
+        lines += _table(_HEAD, (_row(name, target) for name, target in document["targets"].items()), console)
+    lines.append(("", None))
     findings = list(_findings(document["targets"]))
     lines += findings[:MOST_FINDINGS]
     if len(findings) > MOST_FINDINGS:
@@ -67,22 +79,22 @@ def _print(console: Console, line: str, style: str | None) -> None:
         console.print(Text(safe, style=style or "", end=""), soft_wrap=True, highlight=False)
 
 
-def _table(targets: Mapping[str, Mapping[str, Json]], console: Console) -> Iterator[tuple[str, str | None]]:
-    """A header and a line for each target; on a terminal too narrow for it, each name on a line of its own."""
-    rows = [_row(name, target) for name, target in targets.items()]
-    widths = [max(len(cell) for cell in column) for column in zip(_HEAD, *rows, strict=True)]
+def _table(head: Sequence[str], lines: Iterable[tuple[str, ...]], console: Console) -> Iterator[tuple[str, str | None]]:
+    """A header and the lines, each led by a name; on a terminal too narrow for them, a name has a line of its own."""
+    rows = list(lines)
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
     narrow = not is_plain(console) and sum(widths) + len(_GAP) * (len(widths) - 1) > console.width
     if narrow:
         widths[0] = 0
-    yield _aligned(("", *_HEAD[1:]) if narrow else _HEAD, widths), "dim"
+    yield _aligned(head, ("", *head[1:]) if narrow else head, widths), "dim"
     for name, *cells in rows:
-        if narrow:
+        if narrow and name:
             yield name, "bold"
-        yield _aligned(("" if narrow else name, *cells), widths), _COLOURS[cells[0]]
+        yield _aligned(head, ("" if narrow else name, *cells), widths), _COLOURS.get(cells[0])
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    placed = zip(_HEAD, cells, widths, strict=True)
+def _aligned(heads: Sequence[str], cells: Sequence[str], widths: Sequence[int]) -> str:
+    placed = zip(heads, cells, widths, strict=True)
     return _GAP.join(c.rjust(w) if head in _RIGHT else c.ljust(w) for head, c, w in placed).rstrip()
 
 
@@ -96,6 +108,60 @@ def _row(name: str, target: Mapping[str, Json]) -> tuple[str, ...]:
         *(text.median(latency, phase) for phase in ("total", "queue", "inference")),
         text.usd(target["cost"]["usd_per_image"]),
     )
+
+
+def _bench(result: RunResult, console: Console) -> Iterator[tuple[str, str | None]]:
+    """What was sent to each target, then how long each phase took that could be timed."""
+    targets = result.document["targets"]
+    yield from _table(_REQUESTS, map(_sent, result.targets), console)
+    yield "", None
+    timed = list(_measured(targets))
+    yield from _table(_PHASES, timed, console) if timed else [("no job was timed", None)]
+    yield from _hidden(targets)
+
+
+def _sent(target: TargetResult) -> tuple[str, ...]:
+    """What a bench sent to a target, without the warm-up, and what became of it; what it cost includes the warm-up."""
+    summary = target.summary
+    timed = [one for one in target.judged if one.case.kind != "warm-up"]
+    sent = [one.call for one in timed if one.call is not None]
+    ok = sum(call.outcome is Outcome.COMPLETED for call in sent)
+    return (
+        text.visible(target.spec.target, _NAME),
+        summary["verdict"],
+        str(len(sent)) if len(sent) == len(timed) else f"{len(sent)}/{len(timed)}",
+        str(ok),
+        str(len(sent) - ok),
+        str(sum(one.case.kind == "warm-up" and one.call is not None for one in target.judged)),
+        _tally(summary["findings"]),
+        text.usd(summary["cost"]["usd"]),
+        text.usd(summary["cost"]["usd_per_image"]),
+    )
+
+
+def _measured(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, ...]]:
+    """A line for each phase that a target shows, the target's name on its first one."""
+    for name, target in targets.items():
+        shown = text.visible(name, _NAME)
+        for phase, found in target["latency"].items():
+            if found.get("n"):
+                quantiles = [(text.seconds(found[q]["value"]), text.interval(found[q])) for q in ("p50", "p95")]
+                yield (shown, phase, str(found["n"]), *quantiles[0], *quantiles[1])
+                shown = ""
+
+
+def _hidden(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, str | None]]:
+    """Which phases are not separable, a line for each reason and the targets that share it."""
+    hidden: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, target in targets.items():
+        by_reason: dict[str, list[str]] = {}
+        for phase, found in target["latency"].items():
+            if "not_separable" in found:
+                by_reason.setdefault(found["not_separable"], []).append(phase)
+        for reason, phases in by_reason.items():
+            hidden.setdefault((reason, tuple(phases)), []).append(text.visible(name, _NAME))
+    for (reason, same), names in hidden.items():
+        yield f"not separable: {', '.join(same)} of {', '.join(names)}: {text.visible(reason, _MESSAGE)}", "dim"
 
 
 def _tally(findings: Sequence[Mapping[str, Json]]) -> str:

@@ -57,6 +57,11 @@ class CassetteError(InputError):
     """A cassette cannot be used as it stands: one sentence with the file, and what to do."""
 
 
+def recorded_by(path: Path) -> str:
+    """The command that records a cassette or the plan beside it: the names of a bench's say that they are one's."""
+    return f"harness {'bench' if '.bench.' in path.name else 'check'} --record"
+
+
 @dataclass(frozen=True, slots=True)
 class Interaction:
     """One exchange as a cassette holds it; ``response`` is vcrpy's dictionary with our three objects in it."""
@@ -101,7 +106,7 @@ class Cassette:
         named = {str(one.own["plan"]) for one in self.interactions}
         if len(named) != 1:
             said = "is empty" if not named else "holds answers to more than one plan"
-            raise CassetteError(f"{self.path} {said}: record it again with harness check --record")
+            raise CassetteError(f"{self.path} {said}: record it again with {recorded_by(self.path)}")
         return named.pop()
 
     def body(self, stored: bytes) -> bytes:
@@ -236,7 +241,7 @@ def read(path: Path, blobs: Path) -> Cassette:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise CassetteError(f"cannot read {path}: {error.strerror}; record it with harness check --record") from None
+        raise CassetteError(f"cannot read {path}: {error.strerror}; record it with {recorded_by(path)}") from None
     except UnicodeDecodeError as error:
         raise CassetteError(f"{path} is no cassette: byte {error.start} is not UTF-8") from None
     try:
@@ -249,7 +254,7 @@ def read(path: Path, blobs: Path) -> Cassette:
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CassetteError(
             f"{path} is no cassette that the harness recorded ({type(error).__name__}: {str(error)[:80]}): "
-            "record it with harness check --record"
+            f"record it with {recorded_by(path)}"
         ) from None
     return cassette
 
@@ -358,7 +363,7 @@ class Tape:
             why = f"the nearest recorded request, {nearest[1].method} {nearest[1].uri[:200]}, differs in {differing}"
         return (
             f"{self.cassette.path}: {case_id} asks {request.method} {request.url[:200]}, which was not recorded: {why}; "
-            "record it again with harness check --record"
+            f"record it again with {recorded_by(self.cassette.path)}"
         )
 
 

@@ -56,13 +56,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of a request: the reply, the headers as recorded, and the instants in nanoseconds."""
+    """What came of a request: the reply, the headers as recorded, and the instants in nanoseconds.
+
+    ``connect_ns`` is the part before ``sent_ns`` that opening a connection took, in nanoseconds.
+    """
 
     reply: Reply
     headers: Mapping[str, str]
     sent_ns: int
     first_byte_ns: int | None
     received_ns: int
+    connect_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Wire:
         except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
             reply = _failure(error, bytes(partial), departing=departing)
         received = self.clock.now_ns()
-        return Sent(reply, recorded, trail.sent_ns or started, first_byte, received)
+        opened = trail.connect_ns if trail.sent_ns is not None else 0
+        return Sent(reply, recorded, trail.sent_ns or started, first_byte, received, opened)
 
     def _headers(self, request: Request) -> tuple[dict[str, str], dict[str, str]]:
         headers = {"user-agent": USER_AGENT, "accept": "*/*", "accept-encoding": "identity"}

@@ -50,7 +50,7 @@ from vcr.serializers import jsonserializer, yamlserializer
 from harness import run
 from harness.audit import Watch
 from harness.cassettes import Slot, slots_under
-from harness.clock import NS, VirtualClock, run_virtual
+from harness.clock import NS, RealClock, VirtualClock, run_virtual
 from harness.config import Config
 from harness.engine import Ended, Options
 from harness.flow import Route
@@ -144,7 +144,7 @@ def slot_of(place: Path) -> Slot:
 
 def compaction(place: Path) -> None:
     """Write the cassette of a run directory."""
-    run.keep_recording(place / "run", {FAL: slot_of(place)})
+    run.keep_recording(place / "run", {FAL: slot_of(place)}, Watch(RealClock()).audit())
 
 
 # --- replays ---------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Echo(Queue):
         return says(value, status, *headers)
 
 
-async def refuses_with_the_key(asked: Asked) -> bytes:
+async def refuses_with_the_key(_: Asked) -> bytes:
     """Every submit is refused with an error text that quotes the request's key."""
     detail = [{"loc": ["body", "prompt"], "msg": f"bad key {KEY}: {text.decode()}", "type": "x"} for text in TEXTS]
     return says({"detail": detail}, "422 Unprocessable Entity")

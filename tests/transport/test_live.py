@@ -242,6 +242,16 @@ def test_nothing_is_sent_again_on_a_dropped_kept_connection(ask):
     assert live(scenario, fakes.drops_kept_connections(answer())) == (200, ("reset", True), ["/1", "/2"], 1)
 
 
+def test_what_opening_a_connection_took_is_known():
+    """The first request waits for its connection and says how long; the next one has nothing to open."""
+
+    async def scenario(way, peer):
+        first, second = [await way.send(get(peer.url + "/"), seconds=SECONDS) for _ in range(2)]
+        return first.connect_ns > 0, second.connect_ns
+
+    assert live(scenario) == (True, 0)
+
+
 def test_connections_are_kept():
     """Requests one after the other share a connection."""
 

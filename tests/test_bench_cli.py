@@ -1,0 +1,135 @@
+"""``harness bench`` as a user meets it: real processes against the real simulator."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from harness import resources
+from tests.test_cli import TARGETS, environment, harness, one_line, simulator
+
+FAL, MULTI = "fal/flux-pro-kontext-multi", "umodelverse/flux-kontext-pro-multi"
+
+
+def run_without_names(report: dict[str, Any]) -> dict[str, Any]:
+    names = ("id", "started_at", "finished_at", "command", "mode")
+    return {**report, "run": {k: v for k, v in report["run"].items() if k not in names}}
+
+
+def test_a_newcomer_measures_all_targets(tmp_path: Path) -> None:
+    """One command times and prices the five shipped targets, and leaves a run directory like a check's."""
+    done = harness("bench", "--simulate", "--requests", 3, "--warmup", 1, "--out", "run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "simulated" in done.stdout.splitlines()[0].lower()
+    assert re.findall(r"[\r\x1b]", done.stdout) == []
+    run = tmp_path / "run"
+    assert {"history.jsonl", "blobs", "report.json", "report.html"} == {path.name for path in run.iterdir()}
+    report = json.loads((run / "report.json").read_text())
+    for target in TARGETS:
+        assert target in done.stdout
+        found = report["targets"][target]
+        assert (found["verdict"], found["cases"]["planned"], found["latency"]["total"]["n"]) == ("pass", 4, 3)
+    assert json.loads((run / "history.jsonl").read_text().partition("\n")[0])["kind"] == "bench"
+
+
+def test_json_output_is_the_report(tmp_path: Path) -> None:
+    """With --json standard output is exactly report.json; -n counts the timed jobs, the warm-up comes on top."""
+    done = harness("bench", "fal", "--simulate", "--json", "-n", 2, "--out", "run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, (tmp_path / "run" / "report.json").read_text())
+    report = json.loads(done.stdout)
+    Draft202012Validator(json.loads(resources.schema("report").read_text())).validate(report)
+    assert (report["targets"][FAL]["cases"]["planned"], report["totals"]["paid_requests"]) == (4, 4)
+    assert {None} == set(report["targets"][FAL]["coverage"].values())
+
+
+def test_the_default_is_twenty_requests_after_two(tmp_path: Path) -> None:
+    """The plan's price says so before anything is sent."""
+    options = ("--live", "--base-url", "umodelverse=http://127.0.0.1:9")
+    done = harness("bench", "umodelverse", *options, cwd=tmp_path, env=environment(MODELVERSE_API_KEY="k"))
+    assert done.returncode == 2
+    assert "the plan costs 2.16 USD" in one_line(done)
+    assert "or send less with --requests" in done.stderr
+
+
+def test_the_budget_holds(tmp_path: Path) -> None:
+    """What does not fit is not sent; the run says so and ends with 3."""
+    options = ("--simulate", "-n", 9, "--warmup", 1, "--max-cost", "0.13", "--concurrency", 2, "--json")
+    done = harness("bench", "fal", *options, cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["totals"]["usd_max"], report["run"]["complete"]) == (3, 0.12, False)
+    assert f"{FAL}: stopped: the budget of 0.13 USD is spent" in done.stderr
+
+
+def test_a_bench_is_reported_and_judged_again_from_its_history(tmp_path: Path) -> None:
+    """`report` and `recheck` come to the same document, and show it as a bench."""
+    harness("bench", "fal", "--simulate", "-n", 2, "--warmup", 0, "--out", "run", cwd=tmp_path)
+    report = tmp_path / "run" / "report.json"
+    before = report.read_bytes()
+    report.unlink()
+    assert harness("report", "run", cwd=tmp_path).returncode == 0
+    assert report.read_bytes() == before
+    done = harness("recheck", "run", cwd=tmp_path)
+    assert (done.returncode, report.read_bytes() == before) == (0, True)
+    assert "95 % interval" in done.stdout
+
+
+def test_a_recorded_bench_is_replayed_without_network_and_key(tmp_path: Path) -> None:
+    """The replay, which is the default, is the recording but for what names the run; two replays are the same too."""
+    with simulator("fal", "umodelverse", "--queue-seconds", 0.1, "--inference-seconds", 0.2, cwd=tmp_path) as urls:
+        options = ["-n", "3", "--warmup", "1", "--record", "--max-cost", "5", "--json"]
+        options += [f"--base-url={name}={url}" for name, url in urls.items()]
+        keys = environment(FAL_KEY="k", MODELVERSE_API_KEY="k")
+        made = harness("bench", FAL, MULTI, *options, cwd=tmp_path, env=keys)
+    assert (made.returncode, f"cassettes/{FAL}.bench.yaml" in made.stderr) == (0, True)
+    names = {path.relative_to(tmp_path / "cassettes").as_posix() for path in tmp_path.glob("cassettes/*/*")}
+    assert {f"{FAL}.bench.yaml", f"{FAL}.bench.plan.json", f"{MULTI}.bench.yaml", f"{MULTI}.bench.plan.json"} <= names
+    replays = [harness("bench", FAL, MULTI, "--json", cwd=tmp_path) for _ in range(2)]
+    assert [(done.returncode, done.stderr) for done in replays] == [(0, "")] * 2
+    first, second = (json.loads(done.stdout) for done in replays)
+    assert run_without_names(json.loads(made.stdout)) == run_without_names(first) == run_without_names(second)
+    assert (first["run"]["mode"], first["run"]["recorded_from"]) == ("replay", "simulator")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ([], 4, "there is no bench cassette of fal/flux-pro-kontext-multi (queue)"),
+        ([], 4, "record one with harness bench fal/flux-pro-kontext-multi --record, or use --simulate"),
+        (["--requests", "3"], 2, "--requests would change what was recorded"),
+        (["--warmup", "0"], 2, "--warmup would change what was recorded"),
+        (["--concurrency", "3"], 2, "--concurrency would change what was recorded"),
+        (["--simulate", "--requests", "0"], 2, "--requests"),
+        (["--simulate", "--warmup", "-1"], 2, "--warmup"),
+        (["--simulate", "--requests", "10000"], 2, "a bench has 9009 prompts"),
+        (["--simulate", "--live"], 2, "exclude each other"),
+        (["--simulate", "--flow", "poll"], 2, "has no flow 'poll'"),
+        (["--simulate", "--tier", "core"], 2, "--tier"),
+        (["--simulate", "--no-rejects"], 2, "--no-rejects"),
+        (["--simulate", "--repeats"], 2, "--repeats"),
+        (["--simulate", "--case", "*"], 2, "--case"),
+        (["--simulate", "--max-cases", "1"], 2, "--max-cases"),
+        (["--simulate", "--explore", "1"], 2, "--explore"),
+        (["--live"], 2, "FAL_KEY is not set"),
+        (["--simulate", "--out", "taken"], 2, "holds a run already"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str], status: int, says: str, tmp_path: Path) -> None:
+    """What a bench cannot use, and what concerns conformance alone, ends with one line and the documented status."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "history.jsonl").write_text("{}\n")
+    done = harness("bench", "fal", *arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert says in one_line(done)
+
+
+def test_a_sixth_endpoint_is_a_yaml_file(tmp_path: Path) -> None:
+    """A spec given by path is measured with no change to the code."""
+    spec = Path(__file__).parent / "data" / "bfl-flux-kontext-pro.yaml"
+    done = harness("bench", spec, "--simulate", "-n", 2, "--warmup", 0, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["targets"]["bfl/flux-kontext-pro"]["latency"]["total"]["n"] == 2
