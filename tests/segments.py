@@ -145,6 +145,7 @@ class Life:
     environment: Mapping[str, str] = field(default_factory=dict)
     segments: int = 0
     overdrawn: bool = False
+    reserved: Decimal = Decimal(0)
 
     async def segment(
         self, dies_after: int | None = None, *, at_once: bool = True, shift_ns: int = 0, interrupt: float | None = None
@@ -176,6 +177,7 @@ class Life:
         self._store(journal)
         self.segments += 1
         self.overdrawn |= journal.overdrawn
+        self.reserved = Decimal(0) if ended is None else ledger.reserved
         return None if journal.full else ended
 
     def _decided(self, history: History | None) -> tuple[Request, Sequence[Target], Ledger]:
@@ -238,6 +240,7 @@ class Life:
             "not complete": not (history.footer and history.footer["complete"]),
             "money": not spent.paid_requests <= bill.paid_requests <= spent.paid_requests + spent.unknown_charge,
             "over the budget": self.overdrawn,
+            "reserved at the end": self.reserved,
             "intervals": [call.id for call in calls if not self._true(call)],
             "rows of a call": [c for c, number in self._ends().items() if number > self.segments],
         }

@@ -154,15 +154,20 @@ def test_a_recording_that_was_killed_replays_as_it_was_resumed(tmp_path, name):
         for at_once in (True, False):
             place = tmp_path / f"{after}-{at_once}"
             run, _ = lived(name, place / "run", [(after, at_once)], source="record")
-            made = under_documented_origins(run.history, {run.world.spec.target: run.world.spec})
-            if not any(call.exchanges for call in made.calls):
-                continue
-            recordings.kept(made, place / "cassettes")
-            again = recordings.replayed_history(run.world.spec, place / "cassettes")
-            assert recordings.report_of(again) == recordings.report_of(made), (after, at_once)
-            assert recordings.instants(again) == recordings.instants(made)
-            played += any(call.reason == LOST for call in again.calls)
+            if any(call.exchanges for call in run.history.calls):
+                again = require_replayed(run, place / "cassettes")
+                played += any(call.reason == LOST for call in again.calls)
     assert played > 0
+
+
+def require_replayed(run, root):
+    """The replay of a recording, which has to come to what the recording came to."""
+    made = under_documented_origins(run.history, {run.world.spec.target: run.world.spec})
+    recordings.kept(made, root)
+    again = recordings.replayed_history(run.world.spec, root)
+    assert recordings.report_of(again) == recordings.report_of(made)
+    assert recordings.instants(again) == recordings.instants(made)
+    return again
 
 
 def test_a_kill_loses_no_more_than_the_answers_that_were_under_way(tmp_path):
@@ -181,18 +186,20 @@ def test_an_interrupted_run_goes_on_with_its_jobs(tmp_path, at):
     """After a SIGINT the jobs in flight are unknown; a resume reads them to their end, and sends what was never sent."""
 
     async def main():
-        run = begun("queue, probes, rejects", tmp_path, deadline_seconds=300.0)
+        run = begun("queue, probes, rejects", tmp_path / "run", source="record")
         first = await run.segment(interrupt=at)
         cut = [c for c in run.history.calls if c.reason == INTERRUPTED]
         await VirtualClock().sleep(50)
         second = await run.segment(shift_ns=-5)
         return run, first, second, cut
 
+    (tmp_path / "run").mkdir()
     run, first, second, cut = run_virtual(main())
     assert (first.interrupted, second.interrupted, run.faults()) == (True, False, {})
     done = {call.id: call for call in run.history.calls}
     accepted = [call for call in cut if call.job_id]
     assert {done[call.id].outcome for call in accepted} <= {Outcome.COMPLETED}
+    require_replayed(run, tmp_path / "cassettes")
 
 
 def test_a_submit_that_an_interruption_held_back_is_not_sent_later_either():

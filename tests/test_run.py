@@ -288,6 +288,30 @@ def test_a_history_cut_at_any_byte_is_resumed(tmp_path):
     assert (set(told), len(told) > 8, whole.ended.complete) == ({(1, True, False)}, True, True)
 
 
+def test_a_finished_recording_without_its_cassette_writes_it(tmp_path):
+    """A kill after the last row leaves no cassette: resuming writes it from the history, and nothing that is newer."""
+
+    def checked(peer, **more):
+        asked = {"base_urls": {("fal", None): peer.url}, "out": tmp_path / "run", "rejects": False, "max_cases": 1}
+        request = Request("record", cassettes=tmp_path / "cassettes", **(asked | more))
+        return check((spec(FAL),), request, Config(), {"FAL_KEY": fakes.KEY})
+
+    async def main():
+        async with serving(takes_jobs(completes=True)) as peer:
+            await asyncio.to_thread(checked, peer)
+            first, sent = cassette.read_bytes(), len(peer.requests)
+            cassette.unlink()
+            done = await asyncio.to_thread(checked, peer, resume=True)
+            again = cassette.read_bytes()
+            await asyncio.to_thread(checked, peer, out=tmp_path / "newer", seed=1)
+            newer, more = cassette.read_bytes(), len(peer.requests)
+            await asyncio.to_thread(checked, peer, resume=True)
+            return first == again, newer == cassette.read_bytes(), done.note, len(peer.requests) - more, sent < more
+
+    cassette = tmp_path / "cassettes" / f"{FAL}.yaml"
+    assert asyncio.run(main()) == (True, True, f"{tmp_path / 'run'} is finished: nothing was sent", 0, True)
+
+
 def test_a_terminated_run_says_which_jobs_have_no_end(tmp_path):
     """After SIGTERM the run ends by itself with 143: every job in flight is in the history as unknown, with its id."""
 

@@ -12,6 +12,7 @@ SCRIPTS = {
     "bench_transport_cpu.py": "all-in (recorded, parsed)",
     "bench_throughput.py": "Schemathesis, 1 worker",
     "bench_faults.py": "all runs",
+    "bench_kill.py": "second payments",
     "bench_healthy.py": "runs with a failure or an unknown",
     "bench_cassettes.py": "all, at once",
 }
