@@ -39,7 +39,7 @@ def test_a_newcomer_measures_all_targets(tmp_path: Path) -> None:
 
 def test_json_output_is_the_report(tmp_path: Path) -> None:
     """With --json standard output is exactly report.json; -n counts the timed jobs, the warm-up comes on top."""
-    done = harness("bench", "fal", "--simulate", "--json", "-n", 2, "--out", "run", cwd=tmp_path)
+    done = harness("bench", "fal", "--simulate", "--json", "-n", 2, "--warmup", 2, "--out", "run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, (tmp_path / "run" / "report.json").read_text())
     report = json.loads(done.stdout)
     Draft202012Validator(json.loads(resources.schema("report").read_text())).validate(report)
@@ -47,12 +47,12 @@ def test_json_output_is_the_report(tmp_path: Path) -> None:
     assert {None} == set(report["targets"][FAL]["coverage"].values())
 
 
-def test_the_default_is_twenty_requests_after_two(tmp_path: Path) -> None:
+def test_the_default_is_twenty_requests(tmp_path: Path) -> None:
     """The plan's price says so before anything is sent."""
     options = ("--live", "--base-url", "umodelverse=http://127.0.0.1:9")
     done = harness("bench", "umodelverse", *options, cwd=tmp_path, env=environment(MODELVERSE_API_KEY="k"))
     assert done.returncode == 2
-    assert "the plan costs 2.16 USD" in one_line(done)
+    assert "the plan costs 1.96 USD" in one_line(done)
     assert "or send less with --requests" in done.stderr
 
 

@@ -46,8 +46,8 @@ def slots_of(paths: Sequence[Path]) -> list[Slot]:
 def listing(slots: Sequence[Slot], to: Console) -> None:
     """Print a table of recordings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("target", "answers", "cases", "recorded from", "at", "harness", "spec"):
-        table.add_column(name, justify="right" if name in ("answers", "cases") else "left", overflow="fold")
+    for name in ("recording", "answers", "cases", "from", "at", "spec"):
+        table.add_column(name, justify="right" if name in ("answers", "cases") else "left", no_wrap=name == "recording")
     for slot in slots:
         table.add_row(*map(Text, _row(slot)))
     to.print(table)
@@ -57,12 +57,11 @@ def _row(slot: Slot) -> Sequence[str]:
     try:
         recording = slot.read()
     except HarnessError as error:
-        return slot.name, "", "", str(error), "", "", ""
+        return slot.name, "", "", str(error), "", ""
     frozen, spec = recording.frozen, _spec(recording)
     state = "unknown" if spec is None else "as recorded" if disagreement(frozen, spec) is None else "changed since"
     answers, cases = len(recording.cassette.interactions), len(frozen.plan.cases)
-    made = (frozen.recorded_from, frozen.recorded_at[:19], frozen.versions.get("harness", ""))
-    return slot.name, str(answers), str(cases), *made, state
+    return slot.name, str(answers), str(cases), frozen.recorded_from, frozen.recorded_at[:10], state
 
 
 def _spec(recording: Recording) -> Spec | None:

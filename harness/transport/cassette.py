@@ -200,6 +200,7 @@ def _response(exchange: Exchange, start_ns: int, plan_sha256: str, blobs: dict[s
             "sent_ns": exchange.sent_ns - start_ns,
             "first_byte_ns": None if first is None else first - start_ns,
             "received_ns": exchange.received_ns - start_ns,
+            "connect_ns": exchange.connect_ns,
             "attempt": exchange.attempt,
             "http_version": "HTTP/1.1",
         },
@@ -259,7 +260,7 @@ def read(path: Path, blobs: Path) -> Cassette:
     return cassette
 
 
-_INSTANTS = ("intended_ns", "sent_ns", "received_ns")
+_INSTANTS = ("intended_ns", "sent_ns", "received_ns", "connect_ns")
 _NAMES = ("call", "case_id", "step", "purpose", "plan")
 
 
@@ -395,7 +396,8 @@ class Played:
             trail.sent_ns = None if isinstance(reply, Failure) and not reply.left else sent
         await self.clock.until(received)
         first = timing.get("first_byte_ns")
-        return Sent(reply, dict(one.request.headers), sent, None if first is None else self.start_ns + first, received)
+        at = None if first is None else self.start_ns + first
+        return Sent(reply, dict(one.request.headers), sent, at, received, timing["connect_ns"])
 
     async def aclose(self) -> None:
         """Nothing is open."""
