@@ -85,11 +85,11 @@ ALLOWED = {"short of money": {"cases without a call", "not complete"}}
 @pytest.mark.parametrize(
     ("name", "every", "gap"),
     [
-        ("queue, probes, rejects", 1, 3.0),
-        ("queue, probes, rejects", 4, 1000.0),
+        ("queue, probes, rejects", 3, 3.0),
+        ("queue, probes, rejects", 5, 1000.0),
         ("synchronous", 2, 3.0),
         ("poll", 2, 1000.0),
-        ("confirmed and isolated", 3, 3.0),
+        ("confirmed and isolated", 7, 3.0),
         ("one at a time", 3, 3.0),
         ("short of money", 7, 3.0),
     ],
