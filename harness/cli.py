@@ -506,7 +506,8 @@ def cassettes_lint(paths: tuple[Path, ...]) -> int:
     """Point at what is wrong with recordings: damage, what does not fit, and anything that looks like a secret."""
     from harness.cassettes.lint import lint, slots_of
 
-    problems = lint(slots_of(paths), os.environ)
+    own = {one.credential[1] for one in _config().providers.values() if one.credential}
+    problems = lint(slots_of(paths), os.environ, own)
     for problem in problems:
         click.echo(problem)
     return 1 if problems else 0

@@ -261,7 +261,7 @@ def _nothing_left(directory: Path, history: History) -> Finished:
     if history.header["mode"] == "record" and result.document["run"]["complete"]:
         # A kill after the last row leaves the cassettes unwritten; newer ones stay.
         specs, shelf = specs_of(history, directory, with_todays_specs=False), Shelf(resume.cassettes_of(history))
-        slots = {p.target: shelf.place(specs[p.target], specs[p.target].flows[p.flow]) for p in history.plans}
+        slots = {p.target: shelf.place(specs[p.target], specs[p.target].flows[p.flow], p.kind) for p in history.plans}
         older = {target: slot for target, slot in slots.items() if not slot.since(history.header["started_at"])}
         with written_by_one(list(older.values())):
             written = keep_recording(directory, older, result.document["run"]["audit"])
@@ -288,11 +288,22 @@ def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress,
         journal.close()
     with _told_to_stop() as told:
         # A report takes a moment to draw: SIGTERM promises to be gone within two.
-        result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck)
-        audit = result.document["run"]["audit"]
+        result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck is not None)
+        audit, note = result.document["run"]["audit"], _narrower(made.targets, slots)
         kept = keep_recording(directory, slots, audit) if slots and result.document["run"]["complete"] else ()
     code = code or told[0]
-    return Finished(directory, result, ended, unfinished, code or exit_status(result), kept)
+    return Finished(directory, result, ended, unfinished, code or exit_status(result), kept, note if kept else "")
+
+
+def _narrower(targets: Sequence[Target], slots: Mapping[str, Slot]) -> str:
+    """What is lost when a recording of fewer cases takes the place of a fuller one; empty when nothing is."""
+    said = []
+    for target in targets:
+        slot, cases = slots.get(target.plan.target), len(target.plan.cases)
+        before = 0 if slot is None else slot.cases()
+        if slot is not None and before > cases:
+            said.append(f"{slot.cassette} now holds {cases} cases, and held {before}")
+    return "; ".join(said)
 
 
 def slots_of(targets: Sequence[Target], request: Request) -> Mapping[str, Slot]:
@@ -310,8 +321,8 @@ def keep_recording(directory: Path, slots: Mapping[str, Slot], audit: Json) -> t
         OutputError: one cannot be written; the history still holds every answer.
     """
     history, specs = recorded(directory)
-    compact(replace(history, footer={**(history.footer or {}), "audit": audit}), specs, slots)
-    return tuple(slot.cassette for slot in slots.values())
+    written = compact(replace(history, footer={**(history.footer or {}), "audit": audit}), specs, slots)
+    return tuple(slot.cassette for slot in written)
 
 
 def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
@@ -327,8 +338,7 @@ def recheck_cassette(path: Path, settings: Config) -> tuple[RunResult, Path]:
         "replay",
         kind=plan.kind,
         flow=plan.flow,
-        cassettes=slot.root,
-        recheck=True,
+        recheck=path,
         command=("harness", "recheck", str(path)),
     )
     finished = check(find((plan.target,)), request, settings, {})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import config, planning
-from harness.cassettes import Recording, Shelf, disagreement
+from harness.cassettes import Recording, Shelf, disagreement, slot_at
 from harness.config import Config
 from harness.errors import InputError, UsageError
 from harness.flow import Route
@@ -38,7 +38,7 @@ DEFAULT_MAX_COST = Decimal("1.00")
 class Request:
     """What the command line asks for.
 
-    ``cases`` are globs on case ids, ``only`` is an exact choice of them. A ``recheck`` replays a recording even though
+    ``cases`` are globs on case ids, ``only`` is an exact choice of them. ``recheck`` is a cassette to replay even though
     its spec has changed since. A bench sends ``requests`` jobs to each target, after ``warmup`` that are not timed.
     ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside it, as they are typed.
     """
@@ -60,7 +60,7 @@ class Request:
     seed: int = 0
     out: Path | None = None
     cassettes: Path | None = None
-    recheck: bool = False
+    recheck: Path | None = None
     requests: int = 20
     warmup: int = 0
     command: Sequence[str] = ()
@@ -159,8 +159,14 @@ def recording_of(spec: Spec, flow: Flow, request: Request) -> Recording:
     Raises:
         InputError: there is none, it is damaged, or the spec has changed since it was made.
     """
-    slot = Shelf(request.cassettes).find(spec, flow, request.kind)
+    slot = slot_at(request.recheck) if request.recheck else Shelf(request.cassettes).find(spec, flow, request.kind)
     recording = slot.read()
+    plan = recording.frozen.plan
+    if (plan.target, plan.flow, plan.kind) != (spec.target, flow.name, request.kind):
+        raise InputError(
+            f"{slot.cassette} is a recording of {plan.target} ({plan.flow}, {plan.kind}) and not of {spec.target} ({flow.name}, "
+            f"{request.kind}): give it its own name back, or record again"
+        )
     reason = None if request.recheck else disagreement(recording.frozen, spec)
     if reason is not None:
         raise InputError(

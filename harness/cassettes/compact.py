@@ -224,12 +224,13 @@ def _slashes_escaped(text: bytes) -> bytes:
     return text.replace(b"/", b"\\/")
 
 
-def compact(history: History, specs: Mapping[str, Spec], slots: Mapping[str, Slot]) -> None:
-    """Write the cassettes of a recording that has ended, of the targets that have a slot, from its history.
+def compact(history: History, specs: Mapping[str, Spec], slots: Mapping[str, Slot]) -> list[Slot]:
+    """Write the cassettes of a recording that has ended, of the targets that have a slot; those that were written.
 
     Raises:
         OutputError: one cannot be written; those before it are whole.
     """
+    written: list[Slot] = []
     for plan in (plan for plan in history.plans if plan.target in slots):
         calls = history.of(plan.target)
         frozen = frozen_from(history, plan, specs[plan.target], calls)
@@ -237,6 +238,8 @@ def compact(history: History, specs: Mapping[str, Spec], slots: Mapping[str, Slo
         if not exchanges:
             continue  # every answer was lost with a kill: a former recording is worth more
         slots[plan.target].write(frozen, exchanges, history.header["anchor_ns"])
+        written.append(slots[plan.target])
+    return written
 
 
 def frozen_from(history: History, plan: Plan, spec: Spec, calls: Iterable[Call]) -> Frozen:

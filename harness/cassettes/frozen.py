@@ -15,16 +15,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from typing import get_args
 
 from harness.history import plan_from, plan_json
-from harness.model import Case, Json, Plan
+from harness.model import Case, CaseKind, Expect, Json, Plan
 from harness.planning.reconsider import reconsidered
 from harness.spec import Spec
 from harness.spec.contract import AT
 from harness.strict import load_json, load_yaml
 
 FORMAT = 1
+AUDITED = ("loop_lag_p99_s", "start_lag_p99_s", "cpu_share")
+KINDS, EXPECTS = frozenset(get_args(CaseKind)), frozenset(get_args(Expect))
 PROSE = frozenset(
     {"title", "description", "summary", "states", "where", "document", "documents", "source", "places", "note", "price"}
 )
@@ -131,6 +135,36 @@ def from_json(data: bytes) -> Frozen:
     value = load_json(data)
     if value["format"] != FORMAT:
         raise ValueError(f"format {value['format']}")
+    frozen = _frozen(value)
+    _require_sound(frozen)
+    return frozen
+
+
+def _require_sound(frozen: Frozen) -> None:
+    """Refuse what has another type or word than ``dump`` writes: a replay would trip over it later, far from here."""
+    date, audit = datetime.fromisoformat(frozen.recorded_at), frozen.audit
+    sound = {
+        "recorded.from": frozen.recorded_from in ("live", "simulator"),
+        "recorded.at": date.tzinfo is not None,
+        "price": frozen.usd_per_image.is_finite()
+        and frozen.usd_per_image >= 0
+        and isinstance(frozen.price_source, str),
+        "options.concurrency": type(frozen.concurrency) is int and frozen.concurrency > 0,
+        "options.deadline_s": type(frozen.deadline_seconds) in (int, float) and frozen.deadline_seconds > 0,
+        "options.schedule": isinstance(frozen.schedule, dict),
+        "audit": isinstance(audit["valid"], bool)
+        and isinstance(audit["reasons"], list)
+        and all(type(audit[name]) in (int, float, type(None)) for name in AUDITED),
+        "base_url": isinstance(frozen.base_url, str),
+        "contract": all(isinstance(text, str) for text in frozen.contract.values()),
+        "plan.cases": all(one.kind in KINDS and one.expect in EXPECTS and one.images >= 0 for one in frozen.plan.cases),
+    }
+    for name, holds in sound.items():
+        if not holds:
+            raise ValueError(f"{name} is not what it has to be")
+
+
+def _frozen(value: Json) -> Frozen:
     return Frozen(
         plan=plan_from(value["plan"]),
         calls=tuple(FrozenCall(**row) for row in value["calls"]),

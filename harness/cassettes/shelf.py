@@ -6,7 +6,7 @@ Rules
   ``--cassettes``), then the packaged ones. Beside it stands the frozen plan, ``<endpoint>.plan.json``; the larger bodies
   of all cassettes of a root are in ``blobs``. A flow that is not the target's default has its name in the file's; a
   bench has cassettes of its own, ``<endpoint>.bench.yaml``.
-* Names come from targets, whose form is checked; nothing leaves its root, and no link is followed.
+* Names come from targets, whose form is checked; nothing is written outside its root, nor through a link.
 * Bodies are written first, then the plan under a second name, then the cassette: the rename of the cassette is what
   makes a recording the new one. A kill at any instant leaves the former recording or the new one, whole.
 """
@@ -99,6 +99,13 @@ class Slot:
             f"from one commit, or record again with {recorded_by(self.cassette)}"
         )
 
+    def cases(self) -> int:
+        """How many cases the recording has; none where there is none that can be read."""
+        try:
+            return len(self.read().frozen.plan.cases)
+        except InputError:
+            return 0
+
     def since(self, recorded_at: str) -> bool:
         """Whether there is a recording of that date, in ISO 8601, or a newer one."""
         try:
@@ -153,8 +160,12 @@ def _frozen(path: Path) -> Frozen:
 
 def _require_whole(cassette: Cassette, frozen: Frozen) -> None:
     """Refuse a cassette that lacks answers of its plan's calls, or has some of calls that were never made."""
-    held = interactions_by_call(cassette)
+    held, known = interactions_by_call(cassette), {case.id for case in frozen.plan.cases}
     for call in frozen.calls:
+        if call.case_id not in known:
+            raise CassetteError(
+                f"{cassette.path}: its plan has a call of {call.case_id}, and no such case: restore both"
+            )
         has = len(held.pop(call.call, ()))
         if has != call.interactions:
             raise CassetteError(
@@ -205,8 +216,10 @@ class Shelf:
 
 def slots_under(root: Path, provider: str = "*") -> Iterator[Slot]:
     """The recordings of one root, or of one provider there."""
-    for path in sorted(root.glob(f"{provider}/*.yaml")):
-        yield Slot(root, path.relative_to(root).as_posix().removesuffix(".yaml"))
+    folders = root.iterdir() if provider == "*" else [root / provider]
+    for folder in sorted(folder for folder in folders if folder.is_dir()) if root.is_dir() else ():
+        for path in sorted(folder.glob("*.yaml")):
+            yield Slot(root, f"{folder.name}/{path.stem}")
 
 
 def slot_at(path: Path) -> Slot:
@@ -217,7 +230,8 @@ def slot_at(path: Path) -> Slot:
     """
     if path.suffix != ".yaml" or not path.is_file():
         raise InputError(f"cannot read {path}: it is neither a folder nor a cassette (…/<provider>/<endpoint>.yaml)")
-    return Slot(path.parent.parent, f"{path.parent.name}/{path.stem}")
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    return Slot(path.parent.parent if path.parent.name else whole.parent.parent, f"{whole.parent.name}/{path.stem}")
 
 
 def _name(spec: Spec, flow: Flow, kind: RunKind) -> str:
@@ -240,10 +254,10 @@ def written_by_one(slots: Sequence[Slot]) -> Iterator[None]:
         for folder in sorted({slot.cassette.parent for slot in slots} | {slot.blobs for slot in slots}):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                held.append(os.open(folder, os.O_RDONLY | os.O_NOFOLLOW))
                 probe = folder / f".writable.{os.getpid()}"
                 probe.write_bytes(b"")
                 probe.unlink()
-                held.append(os.open(folder, os.O_RDONLY | os.O_NOFOLLOW))
                 if folder.name != BLOBS:
                     fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

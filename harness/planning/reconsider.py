@@ -44,3 +44,5 @@ def violated(spec: Spec, body: Mapping[str, Json]) -> Iterator[str]:
             yield str(error.absolute_path[0])
         elif error.validator == "required":
             yield from (name for name in error.validator_value if name not in body)
+        elif error.validator == "additionalProperties":
+            yield from (name for name in body if name not in spec.input_schema.get("properties", {}))

@@ -37,9 +37,9 @@ from vcr.matchers import uri as uri_matcher
 from vcr.request import Request as VcrRequest
 from vcr.serialize import CASSETTE_FORMAT_VERSION, deserialize, serialize
 
-from harness.clock import Clock
+from harness.clock import NS, Clock
 from harness.errors import InputError
-from harness.model import Exchange, Failure, Json, Reply, Request, Response
+from harness.model import TRANSPORT_FAILURES, Exchange, Failure, Json, Reply, Request, Response
 from harness.strict import StrictError, common_scalar, load_json, load_yaml
 from harness.transport.live import Trail
 from harness.transport.wire import Sent, as_sent
@@ -262,19 +262,35 @@ def read(path: Path, blobs: Path) -> Cassette:
 
 _INSTANTS = ("intended_ns", "sent_ns", "received_ns", "connect_ns")
 _NAMES = ("call", "case_id", "step", "purpose", "plan")
+_STEPS = frozenset({"submit", "status", "result", "cancel", "asset", "probe"})
+LONGEST_NS = 366 * 24 * 3600 * NS
+"""No recording lasts longer, resumes included; an instant beyond is damage."""
 
 
 def _require_whole(one: Interaction) -> None:
     """Refuse an interaction that lacks what a replay needs."""
-    if any(type(one.timing[name]) is not int for name in (*_INSTANTS, "attempt")):
+    timing, error = one.timing, one.response.get("error")
+    if any(type(timing[name]) is not int for name in (*_INSTANTS, "attempt")):
         raise ValueError("response.timing has to hold integers")
-    if any(not isinstance(one.own[name], str) for name in _NAMES):
+    first = timing["received_ns"] if timing["first_byte_ns"] is None else timing["first_byte_ns"]
+    if type(first) is not int or not 0 <= timing["sent_ns"] <= first <= timing["received_ns"] <= LONGEST_NS:
+        raise ValueError("response.timing has to hold instants in their order")
+    if not 0 <= timing["intended_ns"] <= timing["received_ns"] or not 0 <= timing["connect_ns"] <= LONGEST_NS:
+        raise ValueError("response.timing has to hold instants in their order")
+    if any(not isinstance(one.own[name], str) for name in _NAMES) or one.own["step"] not in _STEPS:
         raise ValueError("response.harness has to name the call, its case and step, and the plan")
     if type(one.response["body"]["string"]) is not bytes or type(one.response["status"]["code"]) is not int:
         raise ValueError("response has to have a body and a status")
     if not all(isinstance(text, str) for text in (one.request.uri, one.request.method)):
         raise ValueError("request has to have a method and a uri")
-    one.response["headers"].items()
+    if not all(isinstance(values[0], str) for values in one.response["headers"].values()):
+        raise ValueError("response.headers has to hold texts")
+    if error is not None and (
+        error["kind"] not in TRANSPORT_FAILURES
+        or not isinstance(error["message"], str)
+        or not isinstance(error["left"], bool)
+    ):
+        raise ValueError("response.error has to have a kind, a message and whether the request left")
 
 
 Key = tuple[str, str, str, str]

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -77,10 +78,10 @@ def test_damage_and_leftovers_are_named(tmp_path):
 
 
 def test_a_hook_may_name_a_plan_or_a_folder(tmp_path):
-    """pre-commit names every changed file; a provider's folder is a choice too."""
+    """pre-commit names every changed file, plans and bodies too; a provider's folder is a choice as well."""
     slot = made(tmp_path)
-    assert slots_of((slot.plan,)) == []
-    assert slots_of((slot.cassette, tmp_path / "fal", tmp_path)) == [slot]
+    body = slot.blobs / min(slot.read().cassette.stored())
+    assert slots_of((slot.plan, slot.cassette, body, tmp_path / "fal", tmp_path)) == [slot]
     with pytest.raises(InputError, match="neither a folder nor a cassette"):
         slots_of((tmp_path / "nothing.yaml",))
 
@@ -92,3 +93,34 @@ def test_the_list_says_where_from_and_whether_the_spec_is_the_same(tmp_path):
     listing(slots_of((tmp_path,)), console)
     (_, line) = console.export_text().splitlines()
     assert [word in line for word in (FAL, "simulator", "as recorded")] == [True] * 3
+
+
+def test_a_key_is_found_wherever_it_lies(tmp_path):
+    """A plan, a body that nobody names, a note beside: whatever would be committed is searched."""
+    slot = made(tmp_path)
+    (slot.blobs / "leftover").write_text(KEY)
+    (tmp_path / "fal" / "notes.json").write_text(json.dumps({"key": KEY}))
+    slot.plan.write_bytes(slot.plan.read_bytes() + KEY.encode())
+    found = [problem for problem in lint([slot], {"MY_KEY": KEY}, {"MY_KEY"}) if "holds a key" in problem]
+    assert [any(name in problem for problem in found) for name in ("leftover", "notes.json", ".plan.json")] == [
+        True
+    ] * 3
+
+
+def test_a_lost_cassette_makes_no_orphans(tmp_path):
+    """While a plan waits for its cassette, nothing that it may name is called superfluous."""
+    slot = made(tmp_path)
+    slot.cassette.unlink()
+    said = lint([slot], {})
+    assert any("a plan without its cassette" in problem for problem in said)
+    assert not any("that no cassette names" in problem for problem in said)
+
+
+def test_a_folder_without_recordings_is_an_error(tmp_path, monkeypatch):
+    """A mistyped folder is no green gate, and a relative path from inside is as good as any other."""
+    with pytest.raises(InputError, match="holds no recording"):
+        slots_of((tmp_path,))
+    slot = made(tmp_path)
+    monkeypatch.chdir(tmp_path / "fal")
+    (here,) = slots_of((Path("flux-pro-kontext-multi.yaml"),))
+    assert (here.cassette.resolve(), len(slots_of((Path(),)))) == (slot.cassette.resolve(), 1)

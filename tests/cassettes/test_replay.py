@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import run
+from harness.config import Config
 from harness.errors import InputError
 from harness.history import read
 from tests.calls import SPECS
@@ -110,3 +112,24 @@ def test_an_answer_that_nobody_asks_for_is_an_error(tmp_path):
     changed(slot.cassette, other)
     with pytest.raises(InputError, match=r"was not recorded|never asked for"):
         replayed(SPECS[FAL], tmp_path, tmp_path / "run")
+
+
+def test_a_cassette_is_rechecked_under_any_name(tmp_path, monkeypatch):
+    """The named file is judged, and not another recording of its target."""
+    slot = kept(recording(max_cases=1, rejects=False), tmp_path / "old")
+    slot.cassette.rename(slot.cassette.with_name("renamed.yaml"))
+    slot.plan.rename(slot.plan.with_name("renamed.plan.json"))
+    monkeypatch.chdir(tmp_path)
+    result, _ = run.recheck_cassette(tmp_path / "old" / "fal" / "renamed.yaml", Config())
+    assert [one.case.id for one in result.targets[0].judged] == [
+        c.id for c in recording(max_cases=1, rejects=False).plans[0].cases
+    ]
+
+
+def test_a_recording_under_the_name_of_another_kind_is_refused(tmp_path):
+    """A bench's cassette does not pass for a check's."""
+    slot = kept(recording(max_cases=1, rejects=False), tmp_path)
+    for path in (slot.cassette, slot.plan):
+        path.rename(path.with_name(path.name.replace("multi.", "multi.bench.", 1)))
+    with pytest.raises(InputError, match=r"is a recording of .* \(queue, check\) and not of .* \(queue, bench\)"):
+        replayed(SPECS[FAL], tmp_path, tmp_path / "run", kind="bench")

@@ -1,6 +1,8 @@
 """Recordings on disk: found file by file, written whole or not at all, by one run at a time."""
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -154,3 +156,42 @@ def test_a_file_in_the_way_is_found_before_paying(tmp_path):
     (tmp_path / "fal").write_text("in the way")
     with pytest.raises(OutputError, match="cannot write recordings"), written_by_one([Slot(tmp_path, FAL.target)]):
         pass
+
+
+def rehashed(slot, change):
+    """A recording in which something was changed, the plan's hash with it."""
+    plan, cassette = json.loads(slot.plan.read_text()), json.loads(slot.cassette.read_text())
+    change(plan, cassette["interactions"][0]["response"])
+    text = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for one in cassette["interactions"]:
+        one["response"]["harness"]["plan"] = hashlib.sha256(text.encode()).hexdigest()
+    slot.plan.write_text(json.dumps(plan))
+    slot.cassette.write_text(json.dumps(cassette))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _, response: response["timing"].update(received_ns=10**40),
+        lambda _, response: response["timing"].update(received_ns=-5),
+        lambda _, response: response["timing"].update(first_byte_ns="x"),
+        lambda _, response: response["headers"].update({"x": []}),
+        lambda _, response: response.update(error={}),
+        lambda _, response: response.update(error={"kind": "bogus", "message": "m", "left": True}),
+        lambda _, response: response["harness"].update(step="zzz"),
+        lambda plan, _: plan.update(audit={}),
+        lambda plan, _: plan["options"].update(deadline_s="x"),
+        lambda plan, _: plan["recorded"].update(at=5),
+        lambda plan, _: plan["recorded"].update(at="not a date"),
+        lambda plan, _: plan["price"].update(usd_per_image="NaN"),
+        lambda plan, _: plan["plan"]["cases"][0].update(kind="zzz"),
+        lambda plan, _: plan["calls"][0].update(case_id="nope"),
+    ],
+)
+def test_damaged_values_are_one_sentence_too(change, tmp_path):
+    """What parses and cannot be meant is refused when it is read, with its file, and not somewhere in the replay."""
+    slot = kept(recording(max_cases=1, rejects=False), tmp_path)
+    rehashed(slot, change)
+    with pytest.raises(InputError) as error:
+        slot.read()
+    assert (str(tmp_path) in str(error.value), len(str(error.value).splitlines())) == (True, 1)
