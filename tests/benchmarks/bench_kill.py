@@ -176,6 +176,8 @@ class Lane:
             if kill and self.rng.random() < 0.5:
                 break
         if begun or not _whole_lines(out):
+            if not begun:  # killed before its header: nothing was sent, and the place is cleared for another run
+                shutil.rmtree(out, ignore_errors=True)
             status = in_child(request, key, resume=begun)
             self.counts["resumes that do not end"] += status not in (0, 1, 3)
         self._at_the_end(out, key)
