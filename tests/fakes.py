@@ -66,8 +66,8 @@ Behaviour = Callable[[Peer, asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 
 @asynccontextmanager
-async def serving(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """A peer with a behaviour, for as long as the context lasts."""
+async def serving(behaviour: Behaviour, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[Peer]:
+    """A peer with a behaviour, for as long as the context lasts; on any port for 0."""
     peer, busy = Peer(), set[asyncio.Task[None]]()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +82,7 @@ async def serving(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> As
             busy.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, limit=2**20)
+    server = await asyncio.start_server(connected, "127.0.0.1", port, ssl=tls, limit=2**20)
     peer.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield peer
@@ -155,7 +155,10 @@ Answerer = Callable[[Asked], Awaitable[bytes | None]]
 
 
 def scripted(script: Answerer) -> Behaviour:
-    """Answers each request with the bytes that a script gives; None resets the connection."""
+    """Answers each request with the bytes that a script gives; None resets the connection.
+
+    After an answer that says ``connection: close`` it is closed, whether the answer was whole or not.
+    """
 
     async def behave(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await one_request(peer, reader):
@@ -168,6 +171,8 @@ def scripted(script: Answerer) -> Behaviour:
                 return
             writer.write(said)
             await writer.drain()
+            if b"\r\nconnection: close" in said:
+                return
 
     return behave
 

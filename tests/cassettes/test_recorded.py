@@ -12,7 +12,8 @@ import base64
 import gzip
 import io
 import json
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -131,21 +132,26 @@ def told(directory: Path) -> Told:
     return Told(json.loads((directory / "report.json").read_text()), calls)
 
 
+async def recording_of(place: Path, target: str, url: str, **asked: Any) -> None:
+    """Record a target at a base URL."""
+    contract = spec(target)
+    request = Request(
+        "record",
+        base_urls={(contract.provider, None): url},
+        max_cost=Decimal(100),
+        out=place / "recording",
+        cassettes=place / "cassettes",
+        **({"rejects": False, "poll_interval": 0.02} | asked),
+    )
+    await asyncio.to_thread(run.check, [contract], request, Config(), {contract.credential.env: KEY})
+
+
 def record(place: Path, script: Answerer, target: str = FAL, **asked: Any) -> Told:
     """Record a target whose provider follows a script; the cassettes are in ``cassettes``."""
-    contract = spec(target)
 
     async def main() -> None:
         async with serving(scripted(script)) as peer:
-            request = Request(
-                "record",
-                base_urls={(contract.provider, None): peer.url},
-                max_cost=Decimal(100),
-                out=place / "recording",
-                cassettes=place / "cassettes",
-                **({"rejects": False, "poll_interval": 0.02} | asked),
-            )
-            await asyncio.to_thread(run.check, [contract], request, Config(), {contract.credential.env: KEY})
+            await recording_of(place, target, peer.url, **asked)
 
     asyncio.run(main())
     assert (place / "cassettes" / f"{target}.yaml").is_file()
@@ -254,6 +260,49 @@ def test_a_submit_refused_for_its_rate_is_tried_again_at_the_recorded_instant(tm
     assert [(one.attempt, answered(one).status) for one in (refused, accepted)] == [(1, 429), (2, 200)]
     assert answered(refused).headers["retry-after"] == "1"
     assert accepted.sent_ns - refused.received_ns >= 1_000_000_000
+
+
+def test_a_connection_that_was_not_made_at_first_is_replayed_as_one(tmp_path):
+    """A submit that never left and the try that did are two attempts; the first one is known to have cost nothing."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+
+    history = tmp_path / "recording" / FILE
+
+    async def opens_late(checked: Coroutine[Any, Any, Any]) -> None:
+        running = asyncio.create_task(checked)
+        for _ in range(3000):
+            if running.done() or (history.exists() and b'"kind":"refused"' in history.read_bytes()):
+                break
+            await asyncio.sleep(0.01)
+        async with serving(scripted(Queue()), port=port):
+            await running
+
+    asyncio.run(opens_late(recording_of(tmp_path, FAL, f"http://127.0.0.1:{port}", max_cases=1)))
+    recording = told(tmp_path / "recording")
+    first, *_, last = replayed(tmp_path, recording).calls[0].of("submit")
+    assert isinstance(first.reply, Failure)
+    assert (first.reply.kind, first.reply.left, answered(last).status) == ("refused", False, 200)
+
+
+def test_polls_that_are_lost_are_lost_again(tmp_path):
+    """A job goes on after polls that were reset, cut off in their middle, or no HTTP at all; so does its replay."""
+    queue, polls = Queue(states=("IN_PROGRESS",) * 4 + ("COMPLETED",)), count(1)
+    cut = says({"status": "COMPLETED"}, "200 OK", "connection: close").replace(
+        b"content-length: ", b"content-length: 99"
+    )
+    odd = {1: None, 2: cut, 3: b"SSH-2.0-x\r\n\r\n"}
+
+    async def script(asked: Asked) -> bytes | None:
+        poll = next(polls) if asked.path.endswith("/status") else 0
+        return odd[poll] if poll in odd else await queue(asked)
+
+    recording = record(tmp_path, script, max_cases=1)
+    statuses = replayed(tmp_path, recording).calls[0].of("status")
+    failures = [one.reply for one in statuses if isinstance(one.reply, Failure)]
+    assert [one.kind for one in failures] == ["reset", "reset", "protocol"]
+    assert json.loads(failures[1].partial) == {"status": "COMPLETED"}
 
 
 def test_a_deadline_expires_again_and_the_job_is_cancelled_again(tmp_path):
@@ -536,6 +585,9 @@ def test_files_that_lead_to_one_address_keep_their_instants(tmp_path):
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
 
+SIXTH = str(Path(__file__).parents[1] / "data" / "bfl-flux-kontext-pro.yaml")
+"""An endpoint whose document requires following a link, and whose key goes into a header of its own."""
+
 
 def by_target(run_: Told) -> Mapping[str, Sequence[Call]]:
     """The calls of each target without their ids, which count the calls of all targets together."""
@@ -546,29 +598,27 @@ def by_target(run_: Told) -> Mapping[str, Sequence[Call]]:
     return found
 
 
-def test_a_whole_run_of_every_target_replays_the_same(tmp_path):
-    """All targets at once, with rejects, probes and repetitions: one recording, the same report and instants again."""
-    specs = find(())
+@pytest.mark.parametrize(
+    ("targets", "flow"), [((), None), (("fal",), "sync"), (("wavespeed",), "sync"), ((SIXTH,), None)]
+)
+def test_a_whole_run_replays_the_same(targets, flow, tmp_path):
+    """With rejects, probes and repetitions: all targets in one recording, each further flow, a spec by its path."""
+    specs = find(targets)
+    common: dict[str, Any] = {"flow": flow, "cassettes": tmp_path / "cassettes"}
     with spawned(specs, Settings.quick()) as urls:
-        named = {name.partition(":")[::2]: url for name, url in urls.items()}
+        named: dict[tuple[str, str | None], str] = {}
+        for name, url in urls.items():
+            provider, _, served = name.partition(":")
+            named[provider, served] = url
         request = Request(
-            "record",
-            base_urls={(provider, flow): url for (provider, flow), url in named.items()},
-            repeats=True,
-            max_cost=Decimal(100),
-            out=tmp_path / "recording",
-            cassettes=tmp_path / "cassettes",
+            "record", base_urls=named, repeats=True, max_cost=Decimal(100), out=tmp_path / "recording", **common
         )
-        environment = {contract.credential.env: SIMULATED_KEY for contract in specs}
-        run.check(specs, request, Config(), environment)
-    recording = told(tmp_path / "recording")
+        run.check(specs, request, Config(), {contract.credential.env: SIMULATED_KEY for contract in specs})
     for name in ("first", "second"):
-        again = Request("replay", cassettes=tmp_path / "cassettes", out=tmp_path / name)
-        run.check(specs, again, Config(), {})
-    one, two = told(tmp_path / "first"), told(tmp_path / "second")
+        run.check(specs, Request("replay", out=tmp_path / name, **common), Config(), {})
+    recording, one, two = (told(tmp_path / name) for name in ("recording", "first", "second"))
+    assert recording.report["run"]["complete"]
     assert recording.without(*OF_A_MODE) == one.without(*OF_A_MODE)
     assert by_target(recording) == by_target(one)
-    assert (one.without(*OF_A_REPLAY), rows(tmp_path / "first")) == (
-        two.without(*OF_A_REPLAY),
-        rows(tmp_path / "second"),
-    )
+    assert one.without(*OF_A_REPLAY) == two.without(*OF_A_REPLAY)
+    assert rows(tmp_path / "first") == rows(tmp_path / "second")
