@@ -357,8 +357,12 @@ def test_confirmations_are_replayed(tmp_path):
     ]
 
 
-def test_isolations_are_replayed(tmp_path):
-    """The further requests that find out what a provider refuses are replayed, and come to the same culprit."""
+@pytest.mark.parametrize("value", ["png", None])
+def test_isolations_are_replayed(value, tmp_path):
+    """The further requests that find out what a provider refuses are replayed, and come to the same culprit.
+
+    Refused for what it leaves out is the row that asks probes beside its job: the further requests ask none.
+    """
     queue = Queue()
     refused: set[str] = set()
 
@@ -366,7 +370,7 @@ def test_isolations_are_replayed(tmp_path):
         job = unquote(asked.path.partition("/requests/")[2].partition("/")[0])
         if asked.method == "POST":
             said = queue.accept()
-            if json.loads(asked.body).get("output_format") == "png":
+            if json.loads(asked.body).get("output_format") == value:
                 refused.add(f"job-{len(queue.jobs)}")
             return said
         if job in refused and not asked.path.endswith("/status"):
