@@ -12,14 +12,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import vcr
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import run
 from harness.cassettes import slots_under
@@ -152,6 +157,35 @@ def test_plain_vcrpy_gives_the_same_answers(path):
         for answer in expected:
             assert (answer.status, answer.answered, answer.text) == ask(client, answer)
         assert (plain.all_played, plain.dirty) == (True, False)
+
+
+HEADER_VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12)
+HEADERS = st.dictionaries(st.sampled_from(["content-type", "x-request-id", "server"]), HEADER_VALUES)
+REPLIES = st.one_of(
+    st.builds(Response, st.integers(100, 599), HEADERS, st.one_of(st.binary(max_size=40), st.text().map(str.encode))),
+    st.builds(
+        Failure, st.sampled_from(["reset", "timeout"]), st.text(max_size=20), st.booleans(), st.binary(max_size=20)
+    ),
+)
+
+
+@given(st.lists(REPLIES, min_size=1, max_size=5), st.lists(st.text(max_size=30), min_size=1, max_size=5))
+def test_any_answer_is_read_alike_by_every_reader(replies, texts):
+    """What was written is what is read: by us, and by PyYAML in C and in Python, as vcrpy may have either."""
+    made = [replace(odd_exchanges()[0], reply=r, request_body=t.encode()) for r, t in zip(replies, cycle(texts))]
+    with tempfile.TemporaryDirectory() as directory:
+        path, blobs = Path(directory) / "x.yaml", Path(directory) / BLOBS
+        text, bodies = write(made, 0, PLAN)
+        path.write_bytes(text)
+        blobs.mkdir()
+        for digest, body in bodies.items():
+            (blobs / digest).write_bytes(body)
+        cassette = read(path, blobs)
+        assert [one.reply for one in made] == [cassette.reply(one) for one in cassette.interactions]
+        assert [one.request_body for one in made] == [cassette.body(one.request.body) for one in cassette.interactions]
+    value = json.loads(text)
+    assert value == yaml.load(text, yaml.SafeLoader)
+    assert value == yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 RECORDING = """
