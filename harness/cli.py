@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
+TIERS = ("one-way", "core", "pairwise")
+COVERS = "Every label, every pair of classes, or every pair of labels"
 LONGEST_MESSAGE = 1000
 
 
@@ -166,9 +168,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="PROVIDER[:FLOW]=URL",
             help="Another place for a provider; naming it is trust.",
         ),
-        click.option(
-            "--tier", type=click.Choice(["one-way", "core", "pairwise"]), help="How much of the contract to cover."
-        ),
+        click.option("--tier", type=click.Choice(TIERS), help=f"{COVERS} (core; one-way for --live and --record)."),
         click.option("--no-rejects", is_flag=True, help="Neither rejects nor probes."),
         click.option("--repeats", is_flag=True, help="Add the paid repetitions."),
         click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these case ids."),
@@ -315,8 +315,6 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
     source = chosen[0] if chosen else "live" if options["resume"] else "replay"
     if source == "replay" and not options["resume"]:
         _require_as_recorded(options)
-    if options["tier"] in ("core", "pairwise"):
-        raise _not_built(f"--tier {options['tier']}", "use --tier one-way")
     for name in ("explore",):
         if options.get(name):
             raise _not_built(f"--{name}", "leave it out")
@@ -329,9 +327,10 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
     return Request(
         source=source,  # type: ignore[arg-type] # the two that are left
         flow=options["flow"],
+        tier=options["tier"] or ("core" if source == "simulate" else "one-way"),
         base_urls=base_urls(options["base_urls"]),
         rejects=not options["no_rejects"],
-        repeats=options["repeats"],
+        repeats=options["repeats"] or options["tier"] == "pairwise",
         cases=options["cases"],
         max_cases=options["max_cases"],
         max_cost=cost,
@@ -356,9 +355,10 @@ def _config() -> Config:
 @cli.command()
 @click.argument("targets", nargs=-1)
 @click.option("--flow", help="One of the target's flows.")
+@click.option("--tier", type=click.Choice(TIERS), default="one-way", show_default=True, help=COVERS)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool) -> None:
+def plan(targets: tuple[str, ...], flow: str | None, tier: str, seed: int, *, as_json: bool) -> None:
     """Show what would be sent, why, and what it costs; send nothing."""
     import json
 
@@ -368,7 +368,7 @@ def plan(targets: tuple[str, ...], flow: str | None, seed: int, *, as_json: bool
     from harness.spec.show import console
     from harness.targets import Request, flow_of, plan_of, price_of
 
-    settings, request = _config(), Request(source="simulate", flow=flow, seed=seed)
+    settings, request = _config(), Request(source="simulate", flow=flow, tier=tier, seed=seed)
     plans = [plan_of(spec, flow_of(spec, flow), request, settings) for spec in find(targets)]
     if as_json:
         click.echo(json.dumps({"plans": [plan_json(one) for one in plans]}, ensure_ascii=False, indent=2))

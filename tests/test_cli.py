@@ -106,6 +106,46 @@ def test_a_flow_can_be_chosen(flow: str, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["targets"]["fal/flux-pro-kontext-multi"]["flow"] == flow
 
 
+@pytest.mark.parametrize(
+    ("options", "tier", "requests"),
+    [
+        (["--simulate"], "core", 16),
+        (["--simulate", "--tier", "one-way"], "one-way", 10),
+        (["--simulate", "--tier", "pairwise"], "pairwise", 76),  # with the paid repetitions
+    ],
+)
+def test_a_tier_is_chosen_and_core_is_the_default_of_the_simulator(
+    options: list[str], tier: str, requests: int, tmp_path: Path
+) -> None:
+    """As many requests as its rows are paid, which the run's record names the tier of."""
+    done = harness("check", "wavespeed", *options, "--no-rejects", "--json", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    header = json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[0])
+    assert [tier] == [plan["tier"] for plan in header["plans"]]
+    assert requests == json.loads(done.stdout)["totals"]["paid_requests"]
+
+
+def test_a_live_run_sends_each_label_once_by_default(tmp_path: Path) -> None:
+    """The default budget of a dollar does not stop at a plan that nobody asked for."""
+    with simulator("wavespeed", cwd=tmp_path) as urls:
+        options = [f"--base-url={name}={url}" for name, url in urls.items()]
+        command = ["check", "wavespeed", "--live", *options, "--no-rejects", "--json", "--poll-interval", "0.1"]
+        done = harness(*command, cwd=tmp_path, env=environment() | {"WAVESPEED_API_KEY": "a-key-of-mine"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["totals"]["paid_requests"] == 10
+
+
+@pytest.mark.parametrize(
+    ("tier", "covers"), [("one-way", (100, 56, 29)), ("core", (100, 100, 44)), ("pairwise", (100, 100, 100))]
+)
+def test_a_plan_says_what_it_covers(tier: str, covers: tuple[int, int, int], tmp_path: Path) -> None:
+    """Before it is paid for: labels, pairs of classes, pairs of labels."""
+    said = harness("plan", "wavespeed", "--tier", tier, cwd=tmp_path).stdout
+    labels, classes, pairs = covers
+    words = f"covers {labels} % of the labels, {classes} % of the pairs of classes, {pairs} % of the pairs of labels"
+    assert words in said
+
+
 def test_a_sixth_endpoint_is_a_yaml_file(tmp_path: Path) -> None:
     """A spec given by path is linted, planned, simulated and checked with no change to the code."""
     shutil.copy(SIXTH, tmp_path / "sixth.yaml")

@@ -44,7 +44,7 @@ def swaps_prompt(_step: str, _: Any, reply: Any) -> Any:
 
 @cache
 def failing_run() -> Run:
-    return short(FAL, variations={FAL.target: (Variation("swaps_prompt", reply=swaps_prompt),)})
+    return short(FAL, variations={FAL.target: (Variation("swaps_prompt", reply=swaps_prompt),)}, max_cases=6)
 
 
 def build(history: History) -> Any:
@@ -157,7 +157,8 @@ def test_warnings_pass() -> None:
 def test_a_finding_carries_a_command_that_a_shell_can_run() -> None:
     """The request that shows it: method, URL, headers, body, with the key as a variable."""
     history = failing_run().history
-    finding = build(history)["targets"][FAL.target]["findings"][0]
+    findings = build(history)["targets"][FAL.target]["findings"]
+    finding = next(one for one in findings if "…" not in one["request"])  # long bodies are cut
     (case,) = [case for case in history.plans[0].cases if case.id == finding["case_id"]]
     words = shlex.split(finding["request"])
     assert ["curl", "--request", "POST", f"{ORIGIN}/fal/queue/fal-ai/flux-pro/kontext/multi"] == words[:4]

@@ -30,9 +30,13 @@ FORMAT = 1
 AUDITED = ("loop_lag_p99_s", "start_lag_p99_s", "cpu_share")
 KINDS, EXPECTS = frozenset(get_args(CaseKind)), frozenset(get_args(Expect))
 PROSE = frozenset(
-    {"title", "description", "summary", "states", "where", "document", "documents", "source", "places", "note", "price"}
-)
-"""Members that explain or price; what they say does not change what is sent, nor what must come back."""
+    {
+        "title", "description", "summary", "states", "where", "document", "documents", "source", "places", "note",
+        "price", "interactions",
+    }
+)  # fmt: skip
+"""Members that explain, price or guide planning; what they say does not change what a recorded plan sends, nor what must
+come back."""
 NAMES = frozenset({"properties", "patternProperties", "$defs", "schemas", "paths", "parameters", "flows", "errors"})
 """Members whose own members are names, and may be called like a prose member."""
 

@@ -12,9 +12,14 @@ NO_COVERAGE: Mapping[str, None] = dict.fromkeys(("one_way", "two_way_classes", "
 """What a run covers that does not set out to cover anything."""
 
 
-def coverage(plan: Plan, calls: Iterable[Call]) -> Mapping[str, float]:
-    """Shares of labels, of pairs of classes, of pairs of labels, and of reject cases that got a final outcome."""
-    final = {call.case.id for call in calls if call.outcome is not Outcome.UNKNOWN}
+def coverage(plan: Plan, calls: Iterable[Call] | None = None) -> Mapping[str, float]:
+    """Shares of labels, of pairs of classes, of pairs of labels, and of reject cases that got a final outcome.
+
+    Without ``calls`` they are those of the whole plan.
+    """
+    final = {case.id for case in plan.cases}
+    if calls is not None:
+        final = {call.case.id for call in calls if call.outcome is not Outcome.UNKNOWN}
     accepted = [case for case in plan.cases if case.id in final and case.labels]
     rejects = [case for case in plan.cases if case.kind == "reject"]
     return {

@@ -3,7 +3,14 @@
 Rules
 -----
 * A plan depends on the spec, the tier, the seed and the assets, and on nothing else: not on concurrency, not on time.
-* Rejects come first, since they are free; accept cases follow in the order in which they add coverage.
+* Rejects come first, since they are free; accept cases follow in the order in which they add coverage. Their rows are
+  those of the tier: every label once, every pair of classes, every pair of labels (``arrays``).
+* A label that the document contests may be refused, and a refusal hides what else the request holds: ``one-way`` sends
+  such labels in as few requests as possible, ``core`` shows every pair of other classes in a request without one. For
+  ``pairwise`` that would cost a sixth more.
+* In ``core``, classes of the count that cost more than ``DEAR`` times the least are paired with those parameters only
+  that the spec says interact with it.
+* ``pairwise`` contains the paid repetitions.
 * A case's id says what it is: ``target/parameter/fault`` for a reject, ``target/accept/parameter=label-hash`` for an
   accept case, whose hash is of its labels, in whatever order they stand.
 * Every case is priced; the parameter whose role is ``count`` multiplies.
@@ -13,21 +20,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import combinations
 
 from harness.errors import UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Expect, Fact, Json, Plan
+from harness.planning import arrays, constraints
 from harness.planning.partitions import Label, partition
 from harness.planning.rejects import faults
 from harness.spec import Flow, Parameter, Spec
 
-TIERS = ("one-way",)
+TIERS = ("one-way", "core", "pairwise")
 REPEATED_SEED = 424242
 UNKNOWN_FIELD = "x_conformance_probe"
+DEAR = 2
+"""How many times the least images a class may take and still be paired with everything."""
 
 
 def build(
@@ -41,25 +51,26 @@ def build(
     with_rejects: bool = True,
     with_repeats: bool = False,
 ) -> Plan:
-    """The plan of a target: single-fault rejects, then accept cases that cover every label once.
+    """The plan of a target: single-fault rejects, then the accept cases of the tier, then the paid repetitions.
 
     Raises:
         UsageError: there is no such tier.
     """
     if tier not in TIERS:
-        raise UsageError(f"the tier {tier!r} is not built yet: use {' or '.join(TIERS)}")
+        raise UsageError(f"there is no tier {tier!r}: use {', '.join(TIERS)}")
     fixed = {**spec.constants, **flow.body}
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
     labels = {parameter.name: partition(parameter, spec, assets) for parameter in free}
-    rows = _one_way(labels, seed)
+    labels = {name: domain for name, domain in labels.items() if domain}
+    base = _base(fixed, labels)
+    rows = _rows(spec, tier, seed, base, labels)
     widest = sorted(labels, key=lambda name: (-len(labels[name]), name))
     accepts = tuple(_accept(spec, fixed, row, widest, usd_per_image) for row in rows)
-    base = _base(fixed, labels)
     rejects: tuple[Case, ...] = ()
     if with_rejects:
         rejects = (*_probes(spec, flow, base, usd_per_image), *_rejects(spec, free, base, usd_per_image))
         accepts = _with_probes(accepts)
-    repeats = tuple(_repeats(spec, flow, base, usd_per_image)) if with_repeats else ()
+    repeats = tuple(_repeats(spec, flow, base, usd_per_image)) if with_repeats or tier == "pairwise" else ()
     return Plan(
         target=spec.target,
         spec_sha256=spec.sha256,
@@ -87,28 +98,72 @@ def plainest(spec: Spec, flow: Flow, assets: Sequence[str] = ()) -> dict[str, Js
     return _base(fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
 
 
-def _one_way(labels: Mapping[str, Sequence[Label]], seed: int) -> Iterator[Mapping[str, Label]]:
-    """Rows that hold every label once: as many as the largest domain, the smaller ones repeating in seeded order."""
-    rng = random.Random(seed)  # noqa: S311 - a plan, not a secret
-    columns: dict[str, list[Label]] = {}
-    length = max((len(domain) for domain in labels.values()), default=0)
-    for name, domain in labels.items():
-        column = list(domain)
-        while len(column) < length:
-            again = list(domain)
-            rng.shuffle(again)
-            column += again
-        columns[name] = column[:length]
-    for index in range(length):
-        yield {name: column[index] for name, column in columns.items()}
+def _rows(
+    spec: Spec, tier: str, seed: int, base: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]
+) -> list[Mapping[str, Label]]:
+    """The rows of a tier: a label for each parameter."""
+    by_name = {name: {label.name: label for label in domain} for name, domain in labels.items()}
+    domains = {name: {label.name: label.kind for label in domain} for name, domain in labels.items()}
+    fixed = {name: value for name, value in base.items() if name not in labels}
+    allowed = constraints.allowed(spec.input_schema, fixed, labels)
+
+    def chosen(row: arrays.Row) -> dict[str, Label]:
+        return {name: by_name[name][label] for name, label in row.items()}
+
+    def cost(row: arrays.Row) -> int:
+        return spec.images_asked(_with_labels(base, chosen(row)))
+
+    if tier == "pairwise":
+        rows = arrays.pairwise(domains, seed=seed, cost=cost, allowed=allowed)
+    elif tier == "one-way":
+        disputed = _disputed(spec, base, labels)
+        rows = arrays.one_way(domains, seed=seed, cost=cost, allowed=allowed, disputed=disputed)
+    else:
+        rows = arrays.core(
+            domains,
+            seed=seed,
+            cost=cost,
+            allowed=allowed,
+            disputed=_disputed(spec, base, labels),
+            apart=_dear(spec, labels),
+            interacting=[pair for group in spec.interactions for pair in combinations(group, 2)],
+        )
+    return [chosen(row) for row in rows]
+
+
+def _disputed(
+    spec: Spec, base: Mapping[str, Json], labels: Mapping[str, Iterable[Label]]
+) -> Mapping[str, frozenset[str]]:
+    """The labels that the document contests in a body that is plain but for them."""
+    return {
+        name: frozenset(label.name for label in domain if spec.contested(_with_labels(base, {name: label})))
+        for name, domain in labels.items()
+    }
+
+
+def _dear(spec: Spec, labels: Mapping[str, Iterable[Label]]) -> Mapping[str, frozenset[str]]:
+    """The classes of the count that take more than ``DEAR`` times as many images as its least."""
+    count = spec.parameter("count")
+    if count is None or count.name not in labels:
+        return {}
+    images: dict[str, int] = {}
+    for label in labels[count.name]:
+        asked = spec.images_asked(_with_labels({}, {count.name: label}))
+        images[label.kind] = min(asked, images.get(label.kind, asked))
+    return {count.name: frozenset(kind for kind, least in images.items() if least > DEAR * min(images.values()))}
+
+
+def _with_labels(base: Mapping[str, Json], labels: Mapping[str, Label]) -> dict[str, Json]:
+    """A body with the values of some labels, and without what they say is absent."""
+    body = {name: value for name, value in base.items() if name not in labels}
+    return body | {name: label.value for name, label in labels.items() if not label.absent}
 
 
 def _accept(
     spec: Spec, fixed: Mapping[str, Json], row: Mapping[str, Label], widest: Sequence[str], usd_per_image: Decimal
 ) -> Case:
     lead = next((name for name in widest if not row[name].absent), widest[0])
-    body: dict[str, Json] = dict(fixed)
-    body |= {name: label.value for name, label in row.items() if not label.absent}
+    body = _with_labels(fixed, row)
     named = {name: label.name for name, label in row.items()}
     digest = hashlib.sha256(json.dumps([named, fixed], sort_keys=True).encode()).hexdigest()[:8]
     images = spec.images_asked(body)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.metrics.cost import UsdPrice
+from harness.metrics.coverage import coverage
 from harness.model import Plan
 
 
@@ -27,4 +28,8 @@ def show(plan: Plan, price: UsdPrice, to: Console) -> None:
     to.print(table)
     said = ", ".join(f"{number} {expect}" for expect, number in sorted(counts.items()))
     to.print(Text(f"{len(plan.cases)} requests ({said}); {plan.usd:.2f} USD if all that may be accepted are"))
+    reached = coverage(plan)
+    shares = {"labels": reached["one_way"], "pairs of classes": reached["two_way_classes"]}
+    shares["pairs of labels"] = reached["two_way_values"]
+    to.print(Text("covers " + ", ".join(f"{int(100 * share)} % of the {what}" for what, share in shares.items())))
     to.print(Text(f"price: {price.source}\n"))

@@ -295,7 +295,11 @@ class Ambiguity:
 
 @dataclass(frozen=True)
 class Spec:
-    """One endpoint. ``constants`` are the parameters with one documented value (``model``)."""
+    """One endpoint.
+
+    ``constants`` are the parameters with one documented value (``model``); ``interactions`` are groups of parameters that
+    the document relates to each other, by name.
+    """
 
     target: str
     path: Path
@@ -316,6 +320,7 @@ class Spec:
     billing_header: str | None
     job_header: str | None
     ambiguities: tuple[Ambiguity, ...]
+    interactions: tuple[tuple[str, ...], ...] = ()
 
     @property
     def provider(self) -> str:

@@ -448,6 +448,14 @@ def _ambiguities(file: _File) -> Found:
                 yield pointer, f"{place[:80]} leads nowhere"
 
 
+def _interactions(file: _File) -> Found:
+    """The parameters that interact exist."""
+    for index, group in enumerate(_list(file.extension.get("interactions"))):
+        for number, name in enumerate(_list(_mapping(group).get("parameters"))):
+            if isinstance(name, str) and file.parameters and name not in file.parameters:
+                yield f"/{EXTENSION}/interactions/{index}/parameters/{number}", f"there is no parameter {name[:40]!r}"
+
+
 def _flows(file: _File) -> Found:
     """A flow's operations, links, states and roles are there."""
     servers = {_text(_mapping(node).get("url")).rstrip("/") for node in _list(file.root.get("servers"))}
@@ -639,6 +647,7 @@ RULES: Mapping[str, Callable[[_File], Found]] = {
     "example": _examples,
     "role": _roles,
     "ambiguity": _ambiguities,
+    "interaction": _interactions,
     "flow": _flows,
     "link": _dangling_links,
     "error": _errors,

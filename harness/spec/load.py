@@ -12,7 +12,7 @@ Rules
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -39,7 +39,7 @@ from harness.spec.contract import (
 )
 from harness.strict import MAX_DEPTH, Document, StrictError, escape, load_json, load_yaml, resolve
 
-NAMED = ("properties", "patternProperties", "$defs", "content", "links", "headers")
+NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "content", "links", "headers")
 METHODS = ("get", "put", "post", "delete", "patch")
 JSON_BODY = "application/json"
 MAX_INLINED_DEPTH = 128
@@ -233,7 +233,7 @@ class _Inliner:
             reference = node["$ref"]
             target = self.target(reference, at.removeprefix("#") + "/$ref", open_refs)
             return self.read(target, reference, (*open_refs, reference), depth + 1)
-        plain = ("example", "examples", "default", "const", "enum", EXTENSION)
+        plain = ("example", "examples", "default", "const", "enum", "dependentRequired", EXTENSION)
         marked: dict[str, Any] = {AT: at}
         for key, item in node.items():
             here = f"{at}/{escape(key)}"
@@ -293,6 +293,7 @@ class _Builder:
             billing_header=self.extension.get("billing_header"),
             job_header=self.extension.get("job_header"),
             ambiguities=tuple(self.ambiguities()),
+            interactions=tuple(self.interactions({p.name for p in parameters})),
         )
 
     def fact(self, source: Mapping[str, Any], pointer: str) -> Fact:
@@ -467,6 +468,15 @@ class _Builder:
         pointer, node = f"/{EXTENSION}/errors/{kind}", self.extension["errors"][kind]
         shape = self.reference(node["answer"], f"{pointer}/answer")
         return ErrorAnswer(node["status"], shape, node.get("values", {}), node.get("at", "submit"))
+
+    def interactions(self, names: Collection[str]) -> Iterator[tuple[str, ...]]:
+        for index, node in enumerate(self.extension.get("interactions", ())):
+            pointer = f"/{EXTENSION}/interactions/{index}"
+            for number, name in enumerate(node["parameters"]):
+                if name not in names:
+                    raise Fault(f"{pointer}/parameters/{number}", f"there is no parameter {name[:40]!r}")
+            self.fact(node["source"], f"{pointer}/source")
+            yield tuple(node["parameters"])
 
     def ambiguities(self) -> Iterator[Ambiguity]:
         for index, node in enumerate(self.extension.get("ambiguities", ())):

@@ -63,6 +63,8 @@ def show(spec: Spec, to: Console) -> None:
     _table(to, ("name", "type", "values", "default", "required", "role", "stated at"), rows)
     for name, value in spec.constants.items():
         _lines(to, [f"{name} is always {_json(value)}"])
+    for group in spec.interactions:
+        _lines(to, [f"{' and '.join(group)} interact"])
     _title(to, "Flows")
     for flow in spec.flows.values():
         _lines(to, _flow(flow, default=flow is spec.default_flow))

@@ -14,6 +14,7 @@ SCRIPTS = {
     "bench_faults.py": "all runs",
     "bench_kill.py": "second payments",
     "bench_healthy.py": "runs with a failure or an unknown",
+    "bench_planning.py": "three labels",
     "bench_cassettes.py": "all, at once",
 }
 

@@ -46,10 +46,11 @@ def test_a_case_is_a_line(tmp_path):
         ("# Facts and their places", "# Places and their facts"),
         ("states: one POST that answers with the output", "states: a single POST"),
         ("amount: '0.04'", "amount: '0.05'"),
+        ("parameters: [num_images, seed]", "parameters: [num_images, safety_tolerance]"),
     ],
 )
 def test_prose_and_prices_change_nothing(old, new, tmp_path):
-    """A comment, a description or a price is no reason to pay for a recording again."""
+    """A comment, a description, a price or advice to the planner is no reason to pay for a recording again."""
     spec = edited(FAL, old, new)
     assert contract_of(spec) == contract_of(FAL)
     assert disagreement(frozen_of(tmp_path), spec) is None

@@ -4,9 +4,11 @@ Whole runs in virtual time, narrowed to the cases that can show the fault.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
+from harness.planning import build
 from harness.report import document
 from harness.simulator import Fault, faults_for, planted
 from harness.targets import Request
@@ -26,7 +28,7 @@ ANY_PARAMETER = frozenset({"not_a_server_error", "default_equals_explicit", "res
 
 
 def rows() -> Iterator[Fault]:
-    """The faults to plant; those that only a higher tier or more than one way of coverage shows are left out."""
+    """The faults that every tier shows; those of values together have tests of their own."""
     seen: set[str] = set()
     for target in (*SHAPES, *(name for name in SPECS if name not in SHAPES)):
         for fault in faults_for(SPECS[target]):
@@ -63,6 +65,47 @@ def test_a_planted_fault_is_found(fault):
         if fault.parameters and fault.check not in ANY_PARAMETER:
             blamed = {finding["parameter"] for finding in own if finding["verdict"] == "fail"}
             assert ", ".join(fault.parameters) in blamed
+
+
+TOGETHER = [f for spec in SPECS.values() for f in faults_for(spec) if f.shown_by == "pairs" and f.verdict == "fail"]
+
+
+def unmet(tier: str) -> list[str]:
+    """The faults of two values together that no request of a plan meets that is surely to be accepted."""
+    plans = {
+        name: build(spec, flow=spec.default_flow, tier=tier, usd_per_image=Decimal(1)) for name, spec in SPECS.items()
+    }
+    return [
+        fault.id.partition(":refuses-")[2]
+        for fault in TOGETHER
+        if not any(c.expect == "accept" and fault.variation().refusal(c.body, None) for c in plans[fault.target].cases)
+    ]
+
+
+def test_values_that_are_refused_together_are_met_by_core():
+    """All pairs of classes but those of the dearest count with a parameter that it is not documented to interact with."""
+    assert len(TOGETHER) >= 40
+    assert [name for name in unmet("core") if not name.startswith("n-max-") and "-num_images-max" not in name] == []
+    assert len(unmet("core")) <= 2
+
+
+def test_values_that_are_refused_together_are_met_by_pairwise():
+    """Without exception."""
+    assert unmet("pairwise") == []
+
+
+@pytest.mark.parametrize("target", SPECS)
+def test_values_that_are_refused_together_fail_a_run_of_core(target):
+    """With the check that the fault declares, and without blame for a parameter that has no part in it."""
+    spec, fault = SPECS[target], next(fault for fault in TOGETHER if fault.target == target)
+    variations, settings = planted([spec], TODAY, [fault.id])
+    request = Request("simulate", tier="core", rejects=False)
+    run = simulated(request, spec, settings=settings, variations=variations)
+    found = document.build(run.history, run.specs).document["targets"][target]["findings"]
+    failed = {(one["check"], one["parameter"]) for one in found if one["verdict"] == "fail"}
+    assert failed
+    assert {check for check, _ in failed} == {fault.check}
+    assert set(fault.parameters).issuperset(name for _, names in failed for name in (names or "").split(", "))
 
 
 def test_faults_are_many_and_of_every_kind():

@@ -61,7 +61,7 @@ ROWS = st.lists(
 def test_coverage_is_what_a_brute_force_counter_counts(
     rows: list[dict[str, str]], rejects: int, data: st.DataObject
 ) -> None:
-    """Shares of labels, class pairs, value pairs and rejects, over the cases that got a final outcome."""
+    """Shares of labels, class pairs, value pairs and rejects, over the cases that got a final outcome, or over all."""
     base = case_of(FAL, body_of(FAL))
     cases = [replace(base, id=f"t/a/{n}", labels=row) for n, row in enumerate(rows)]
     cases += [replace(base, id=f"t/r/{n}", labels={}, fault="x", kind="reject") for n in range(rejects)]
@@ -70,6 +70,7 @@ def test_coverage_is_what_a_brute_force_counter_counts(
     calls = [ended(case, outcome) for case, outcome in zip(cases, outcomes, strict=True) if outcome is not None]
     final = {call.case.id for call in calls if call.outcome is not Outcome.UNKNOWN}
     assert counted(plan, final) == pytest.approx(dict(coverage(plan, calls)))
+    assert counted(plan, {case.id for case in cases}) == pytest.approx(dict(coverage(plan)))
 
 
 @pytest.mark.parametrize("target", SPECS)

@@ -420,3 +420,26 @@ def test_refusals_are_answered_as_each_provider_does():
         "umodelverse/flux-kontext-pro-multi": (400, "submit", INVALID),
         "wavespeed/flux-kontext-pro-multi": (400, "submit", {"code": 400}),
     }
+
+
+INTERACTIONS: dict[str, list[set[str]]] = {
+    "umodelverse/flux-kontext-pro": [{"n", "response_format"}, {"n", "seed"}],
+    "umodelverse/flux-kontext-pro-multi": [{"n", "response_format"}, {"n", "seed"}],
+    "wavespeed/flux-kontext-pro-multi": [],
+    "fal/flux-pro-kontext-multi": [
+        {"num_images", "output_format"}, {"num_images", "sync_mode"}, {"num_images", "seed"}, {"prompt", "seed"},
+    ],
+    "fal-gateway/flux-pro-kontext-multi": [
+        {"num_images", "output_format"}, {"num_images", "sync_mode"}, {"num_images", "seed"}, {"prompt", "seed"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", INTERACTIONS)
+def test_parameters_that_the_documents_relate(target: str) -> None:
+    """The count with what is said of each output, and with the seed; the gateway's are the upstream's, and say so."""
+    (spec,) = find((target,))
+    assert INTERACTIONS[target] == [set(group) for group in spec.interactions]
+    groups = load_yaml(spec.text).value["x-harness"].get("interactions", [])
+    kinds = {group["source"].get("kind", "document") for group in groups}
+    assert kinds <= ({"assumed"} if spec.provider == "fal-gateway" else {"document"})

@@ -29,12 +29,13 @@ def test_it_reads_at_100_columns_in_plain_text(spec):
 
 @pytest.mark.parametrize("spec", find(()), ids=lambda spec: spec.target)
 def test_everything_a_reader_needs_is_there(spec):
-    """Every parameter, role, operation, state and ambiguity, the key and the price with its date."""
+    """Every parameter, role, interaction, operation, state and ambiguity, the key and the price with its date."""
     text = shown(spec.target)
     words = [*(p.name for p in spec.parameters), *(p.role for p in spec.parameters), *spec.operations]
     words += [operation.path for operation in spec.operations.values()]
     words += [state for flow in spec.flows.values() for state in flow.states]
     words += [ambiguity.id for ambiguity in spec.ambiguities]
+    words += [f"{' and '.join(group)} interact" for group in spec.interactions]
     words += [spec.credential.env, str(spec.price.amount), spec.price.currency, spec.price.date]
     assert [word for word in words if word not in text] == []
 
