@@ -287,8 +287,11 @@ RECORDED = ("tier", "repeats", "explore", "concurrency", "deadline", "poll_inter
 def _require_as_recorded(options: dict[str, Any]) -> None:
     for name in RECORDED:
         if options[name] not in (None, False, ()) and (name, options[name]) != ("explore", 0):
-            option = "--base-url" if name == "base_urls" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} would change what was recorded: leave it out, or use --simulate or --live")
+            raise _decided("base-url" if name == "base_urls" else name.replace("_", "-"))
+
+
+def _decided(option: str) -> UsageError:
+    return UsageError(f"--{option} would change what was recorded: leave it out, or use --simulate or --live")
 
 
 def given(context: click.Context) -> frozenset[str]:
@@ -315,9 +318,8 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
     source = chosen[0] if chosen else "live" if options["resume"] else "replay"
     if source == "replay" and not options["resume"]:
         _require_as_recorded(options)
-    for name in ("explore",):
-        if options.get(name):
-            raise _not_built(f"--{name}", "leave it out")
+    if options["explore"]:
+        raise _not_built("--explore", "leave it out")
     try:
         cost = None if options["max_cost"] is None else Decimal(options["max_cost"])
     except InvalidOperation:
@@ -330,7 +332,7 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
         tier=options["tier"] or ("core" if source == "simulate" else "one-way"),
         base_urls=base_urls(options["base_urls"]),
         rejects=not options["no_rejects"],
-        repeats=options["repeats"] or options["tier"] == "pairwise",
+        repeats=options["repeats"],
         cases=options["cases"],
         max_cases=options["max_cases"],
         max_cost=cost,
@@ -405,9 +407,7 @@ def _bench_request(options: dict[str, Any]) -> Request:
     request = request_of({**options, **NOT_IN_BENCH}, given(click.get_current_context()))
     jobs = {name: options[name] for name in ("requests", "warmup") if options[name] is not None}
     if request.source == "replay" and jobs:
-        raise UsageError(
-            f"--{next(iter(jobs))} would change what was recorded: leave it out, or use --simulate or --live"
-        )
+        raise _decided(next(iter(jobs)))
     return replace(request, kind="bench", **jobs)
 
 

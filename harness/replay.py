@@ -19,7 +19,7 @@ from heapq import merge
 from itertools import accumulate
 from operator import attrgetter
 
-from harness.cassettes.frozen import Frozen, FrozenCall
+from harness.cassettes.frozen import AUDITED, Frozen, FrozenCall
 from harness.clock import VirtualClock, run_virtual
 from harness.engine import Again, Ended, Engine, Options, Progress, RecordEnds, Recorder, Work
 from harness.ledger import Ledger
@@ -146,7 +146,7 @@ def audit_of(targets: Sequence[Target]) -> Json:
         "valid": all(audit["valid"] for audit in audits),
         "reasons": list(dict.fromkeys(reason for audit in audits for reason in audit["reasons"])),
     }
-    for name in ("loop_lag_p99_s", "start_lag_p99_s", "cpu_share"):
+    for name in AUDITED:
         values = [audit[name] for audit in audits if audit[name] is not None]
         worst[name] = max(values, default=None)
     return worst

@@ -28,6 +28,7 @@ from harness.strict import load_json, load_yaml
 
 FORMAT = 1
 AUDITED = ("loop_lag_p99_s", "start_lag_p99_s", "cpu_share")
+"""The figures of an audit; each may be None."""
 KINDS, EXPECTS = frozenset(get_args(CaseKind)), frozenset(get_args(Expect))
 PROSE = frozenset(
     {
@@ -46,7 +47,8 @@ class FrozenCall:
     """One call of the recorded run.
 
     ``interactions`` is how many exchanges the cassette has of it; ``expired`` says that its deadline ended it;
-    ``cut_off`` is why its submit has no answer, where a kill or a signal was the reason. ``derived`` names why it was made beyond the plan, and ``body`` and ``images`` then say what was sent.
+    ``cut_off`` is why its submit has no answer, where a kill or a signal was the reason. ``derived`` names why it was made
+    beyond the plan; ``body`` and ``images`` then say what was sent.
     """
 
     call: str

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vcr.matchers import body as body_matcher
 from vcr.matchers import get_matchers_results
@@ -39,7 +39,7 @@ from vcr.serialize import CASSETTE_FORMAT_VERSION, deserialize, serialize
 
 from harness.clock import NS, Clock
 from harness.errors import InputError
-from harness.model import TRANSPORT_FAILURES, Exchange, Failure, Json, Reply, Request, Response
+from harness.model import TRANSPORT_FAILURES, Exchange, Failure, Json, Reply, Request, Response, Step
 from harness.strict import StrictError, common_scalar, load_json, load_yaml
 from harness.transport.live import Trail
 from harness.transport.wire import Sent, as_sent
@@ -262,7 +262,7 @@ def read(path: Path, blobs: Path) -> Cassette:
 
 _INSTANTS = ("intended_ns", "sent_ns", "received_ns", "connect_ns")
 _NAMES = ("call", "case_id", "step", "purpose", "plan")
-_STEPS = frozenset({"submit", "status", "result", "cancel", "asset", "probe"})
+_STEPS = frozenset(get_args(Step))
 LONGEST_NS = 366 * 24 * 3600 * NS
 """No recording lasts longer, resumes included; an instant beyond is damage."""
 
@@ -411,12 +411,9 @@ class Played:
             trail.kept = True
             trail.sent_ns = None if isinstance(reply, Failure) and not reply.left else sent
         await self.clock.until(received)
-        first = timing.get("first_byte_ns")
+        first = timing["first_byte_ns"]
         at = None if first is None else self.start_ns + first
         return Sent(reply, dict(one.request.headers), sent, at, received, timing["connect_ns"])
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
 
 
 def interactions_by_call(cassette: Cassette) -> dict[str, list[Interaction]]:
