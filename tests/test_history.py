@@ -101,9 +101,9 @@ def written(one):
     ]
 
 
-def store(directory, lines, redactor=NOBODY):
+def store(directory, lines, redactor=NOBODY, file=None):
     async def main():
-        journal = FileJournal(directory, redactor)
+        journal = FileJournal(directory, redactor, file)
         try:
             for line in lines:
                 journal.append(line)
@@ -520,17 +520,8 @@ def test_a_history_that_is_gone_on_with_stays_valid_line_by_line(tmp_path, lengt
 
 
 def store_more(directory, lines):
-    async def main(file):
-        journal = FileJournal(directory, NOBODY, file)
-        try:
-            for line in lines:
-                journal.append(line)
-            await journal.durable()
-        finally:
-            journal.close()
-
     with held(directory) as file:
-        asyncio.run(main(file))
+        store(directory, lines, file=file)
 
 
 def test_a_run_that_is_gone_on_with_is_held_from_the_reading_on(tmp_path):

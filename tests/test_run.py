@@ -191,17 +191,22 @@ def unaccounted(peer, directory):
     return Counter(posts(peer)) - Counter(encode(call.case.body) for call in read(directory).calls)
 
 
+async def killed_after(number, peer, directory):
+    """Start a run and kill it once its server has seen so many submits; the status that the process ended with."""
+    child = await started(peer, directory, "--concurrency", "4")
+    await until(lambda: len(posts(peer)) >= number, child)
+    child.send_signal(signal.SIGKILL)
+    await child.communicate()
+    return child.returncode
+
+
 @pytest.mark.parametrize("number", [1, 6, 15])
 def test_a_killed_run_has_an_intent_for_every_submit(tmp_path, number):
     """After SIGKILL with jobs in flight the history reads, and every POST that the server saw has its intent in it."""
 
     async def main():
         async with serving(takes_jobs(completes=True)) as peer:
-            child = await started(peer, tmp_path / "run", "--concurrency", "4")
-            await until(lambda: len(posts(peer)) >= number, child)
-            child.send_signal(signal.SIGKILL)
-            await child.communicate()
-            return peer, child.returncode
+            return peer, await killed_after(number, peer, tmp_path / "run")
 
     peer, status = asyncio.run(main())
     assert (status, len(posts(peer)) >= number) == (-signal.SIGKILL, True)
@@ -220,10 +225,7 @@ def test_a_killed_run_is_resumed_without_a_second_payment(tmp_path, number):
 
     async def main():
         async with serving(takes_jobs(completes=True)) as peer:
-            child = await started(peer, tmp_path / "run", "--concurrency", "4")
-            await until(lambda: len(posts(peer)) >= number, child)
-            child.send_signal(signal.SIGKILL)
-            await child.communicate()
+            await killed_after(number, peer, tmp_path / "run")
             cut = read(tmp_path / "run")
             killed = await ended(await started(peer, tmp_path / "run", "--concurrency", "4", "--resume"))
             once = len(peer.requests)
