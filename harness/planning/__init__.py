@@ -2,7 +2,8 @@
 
 Rules
 -----
-* A plan depends on the spec, the tier, the seed and the assets, and on nothing else: not on concurrency, not on time.
+* A plan depends on the spec, the tier, the seed, the assets and the versions of the harness and of Hypothesis, and on
+  nothing else: not on concurrency, not on time.
 * Rejects come first, since they are free; accept cases follow in the order in which they add coverage. Their rows are
   those of the tier: every label once, every pair of classes, every pair of labels (``arrays``).
 * A label that the document contests may be refused, and a refusal hides what else the request holds: ``one-way`` sends
@@ -11,8 +12,10 @@ Rules
 * In ``core``, classes of the count that cost more than ``DEAR`` times the least are paired with those parameters only
   that the spec says interact with it.
 * ``pairwise`` contains the paid repetitions.
+* A row names a label of each parameter; what a label leaves open (an interior, a text) is drawn for the row, by the seed,
+  and stands in the plan from then on (``concrete``).
 * A case's id says what it is: ``target/parameter/fault`` for a reject, ``target/accept/parameter=label-hash`` for an
-  accept case, whose hash is of its labels, in whatever order they stand.
+  accept case, whose hash is of its labels, in whatever order they stand, and never of what was drawn.
 * Every case is priced; the parameter whose role is ``count`` multiplies.
 """
 
@@ -20,18 +23,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
 
-from harness.errors import UsageError
+from harness.errors import InputError, UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Expect, Fact, Json, Plan
 from harness.planning import arrays, constraints
-from harness.planning.partitions import Label, partition
+from harness.planning.concrete import Body, bodies, with_labels
+from harness.planning.labels import Label
+from harness.planning.partitions import partition
 from harness.planning.rejects import faults
+from harness.planning.schemas import completed
 from harness.spec import Flow, Parameter, Spec
+from harness.spec.contract import AT
 
 TIERS = ("one-way", "core", "pairwise")
 REPEATED_SEED = 424242
@@ -55,6 +63,7 @@ def build(
 
     Raises:
         UsageError: there is no such tier.
+        InputError: the spec allows no value of a parameter, or no request, that can be found.
     """
     if tier not in TIERS:
         raise UsageError(f"there is no tier {tier!r}: use {', '.join(TIERS)}")
@@ -62,10 +71,11 @@ def build(
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
     labels = {parameter.name: partition(parameter, spec, assets) for parameter in free}
     labels = {name: domain for name, domain in labels.items() if domain}
-    base = _base(fixed, labels)
+    base = _base(spec, fixed, labels)
     rows = _rows(spec, tier, seed, base, labels)
+    drawn = _drawn(spec, rows, fixed, seed)
     widest = sorted(labels, key=lambda name: (-len(labels[name]), name))
-    accepts = tuple(_accept(spec, fixed, row, widest, usd_per_image) for row in rows)
+    accepts = tuple(_accept(spec, fixed, *both, widest, usd_per_image) for both in zip(rows, drawn, strict=True))
     rejects: tuple[Case, ...] = ()
     if with_rejects:
         rejects = (*_probes(spec, flow, base, usd_per_image), *_rejects(spec, free, base, usd_per_image))
@@ -82,20 +92,31 @@ def build(
     )
 
 
-def _base(fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]) -> dict[str, Json]:
-    """The plainest valid body: the fixed values, each required parameter's first value, nothing optional."""
+def _base(spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]) -> dict[str, Json]:
+    """The plainest valid body: the fixed values, each required parameter's first value, and what these need beside them.
+
+    Raises:
+        InputError: none is found.
+    """
+    from jsonschema import Draft202012Validator
+
     body: dict[str, Json] = dict(fixed)
     for name, domain in labels.items():
         if not any(label.absent for label in domain):
             body[name] = domain[0].value
-    return body
+    given = {name: tuple(label for label in domain if not label.absent) for name, domain in labels.items()}
+    whole = completed(body, given, Draft202012Validator(dict(spec.input_schema)).is_valid)
+    if whole is None:
+        said = "no request was found that keeps all that the schema says of parameters together"
+        raise InputError(f"{spec.path}: {spec.input_schema[AT]}: {said}")
+    return whole
 
 
 def plainest(spec: Spec, flow: Flow, assets: Sequence[str] = ()) -> dict[str, Json]:
     """The plainest valid body of a flow; ``assets`` are the input images to use."""
     fixed = {**spec.constants, **flow.body}
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
-    return _base(fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
+    return _base(spec, fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
 
 
 def _rows(
@@ -111,7 +132,7 @@ def _rows(
         return {name: by_name[name][label] for name, label in row.items()}
 
     def cost(row: arrays.Row) -> int:
-        return spec.images_asked(_with_labels(base, chosen(row)))
+        return spec.images_asked(with_labels(base, chosen(row)))
 
     if tier == "pairwise":
         rows = arrays.pairwise(domains, seed=seed, cost=cost, allowed=allowed)
@@ -136,7 +157,7 @@ def _disputed(
 ) -> Mapping[str, frozenset[str]]:
     """The labels that the document contests in a body that is plain but for them."""
     return {
-        name: frozenset(label.name for label in domain if spec.contested(_with_labels(base, {name: label})))
+        name: frozenset(label.name for label in domain if spec.contested(with_labels(base, {name: label})))
         for name, domain in labels.items()
     }
 
@@ -148,37 +169,57 @@ def _dear(spec: Spec, labels: Mapping[str, Iterable[Label]]) -> Mapping[str, fro
         return {}
     images: dict[str, int] = {}
     for label in labels[count.name]:
-        asked = spec.images_asked(_with_labels({}, {count.name: label}))
+        asked = spec.images_asked(with_labels({}, {count.name: label}))
         images[label.kind] = min(asked, images.get(label.kind, asked))
     return {count.name: frozenset(kind for kind, least in images.items() if least > DEAR * min(images.values()))}
 
 
-def _with_labels(base: Mapping[str, Json], labels: Mapping[str, Label]) -> dict[str, Json]:
-    """A body with the values of some labels, and without what they say is absent."""
-    body = {name: value for name, value in base.items() if name not in labels}
-    return body | {name: label.value for name, label in labels.items() if not label.absent}
+def _drawn(spec: Spec, rows: Sequence[Mapping[str, Label]], fixed: Mapping[str, Json], seed: int) -> Iterator[Body]:
+    """The requests of some rows: valid as a whole, and as contested as their plain values."""
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(dict(spec.input_schema))
+
+    def wanted(body: Body, plain: Body) -> bool:
+        alike = spec.contested(body) is spec.contested(plain) and spec.images_asked(body) == spec.images_asked(plain)
+        return alike and (validator.is_valid(body) or not validator.is_valid(plain))
+
+    return bodies(rows, fixed, lambda named: (spec.target, seed, _digest(named, fixed)), wanted)
 
 
-def _accept(
-    spec: Spec, fixed: Mapping[str, Json], row: Mapping[str, Label], widest: Sequence[str], usd_per_image: Decimal
+def _digest(named: Mapping[str, str], fixed: Mapping[str, Json]) -> str:
+    """A hash of what a row is."""
+    return hashlib.sha256(json.dumps([named, fixed], sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _accept(  # noqa: PLR0917 - a row and the request drawn for it come together
+    spec: Spec,
+    fixed: Mapping[str, Json],
+    row: Mapping[str, Label],
+    body: Body,
+    widest: Sequence[str],
+    usd_per_image: Decimal,
 ) -> Case:
     lead = next((name for name in widest if not row[name].absent), widest[0])
-    body = _with_labels(fixed, row)
     named = {name: label.name for name, label in row.items()}
-    digest = hashlib.sha256(json.dumps([named, fixed], sort_keys=True).encode()).hexdigest()[:8]
     images = spec.images_asked(body)
     contested = spec.contested(body)
     return Case(
-        id=f"{spec.target}/accept/{lead}={row[lead].name}-{digest}",
+        id=f"{spec.target}/accept/{_slug(lead)}={_slug(row[lead].name)}-{_digest(named, fixed)}",
         target=spec.target,
         body=body,
         expect="either" if contested else "accept",
         why=contested.states if contested else "every value lies within what the document states",
         images=images,
         usd=usd_per_image * images,
-        labels={name: label.name for name, label in row.items()},
+        labels=named,
         source=contested.places[0] if contested else None,
     )
+
+
+def _slug(text: str) -> str:
+    """A name or a label in an id: of letters, digits and what stands in numbers and ratios."""
+    return re.sub(r"[^\w:.-]+", "-", text)[:40]
 
 
 def _rejects(spec: Spec, free: Sequence[Parameter], base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:

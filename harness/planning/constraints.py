@@ -3,7 +3,8 @@
 Rules
 -----
 * A constraint is what the request's schema states beside its properties: ``dependentRequired``, ``not``, ``if``, ``oneOf``
-  and their like. It concerns the parameters that it names; one that counts or closes the properties concerns all.
+  and their like. It concerns the parameters that it names; one that counts or closes the properties concerns all. Where
+  only alternatives name a parameter, what closes the properties around them is a constraint too.
 * A constraint is judged once every parameter that it concerns is decided: fixed by the flow, or by a label of the row.
   Part of a row is therefore refused only when no further label could make up for it.
 * Judgements are kept by the labels they depend on: a plan asks the same question thousands of times.
@@ -11,12 +12,12 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.model import Json
-from harness.planning.partitions import Label
+from harness.planning.labels import Label
 from harness.spec.contract import Schema
 
 Row = Mapping[str, str]
@@ -27,7 +28,11 @@ APART = ("allOf",)
 """Keywords whose members are a constraint each."""
 BY_NAME = ("dependentRequired", "dependentSchemas")
 """Keywords that have a constraint for each parameter that they name."""
-OF_ALL = ("minProperties", "maxProperties", "propertyNames", "patternProperties", "additionalProperties")
+CLOSING = ("properties", "patternProperties", "additionalProperties")
+"""Keywords that say together which further parameters there may be."""
+OF_ALL = (
+    "minProperties", "maxProperties", "propertyNames", "patternProperties", "additionalProperties", "unevaluatedProperties",
+)  # fmt: skip
 """Keywords that concern every parameter."""
 
 
@@ -48,7 +53,7 @@ def allowed(
     """
     from jsonschema import Draft202012Validator
 
-    constraints = [_Constraint(part, _concerned(part, tuple(labels))) for part in _parts(schema)]
+    constraints = [_Constraint(part, _concerned(part, tuple(labels))) for part in _parts(schema, tuple(labels))]
     if not constraints:
         return None
     values = {name: {label.name: label for label in domain} for name, domain in labels.items()}
@@ -70,8 +75,8 @@ def allowed(
     return keeps
 
 
-def _parts(schema: Schema) -> Iterator[dict[str, Any]]:
-    """The constraints of a schema, each as a schema."""
+def _parts(schema: Schema, names: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The constraints of a schema on some parameters, each as a schema."""
     for keyword in ALONE:
         if keyword in schema:
             yield {keyword: schema[keyword]}
@@ -81,6 +86,10 @@ def _parts(schema: Schema) -> Iterator[dict[str, Any]]:
         yield from ({keyword: {name: value}} for name, value in schema.get(keyword, {}).items())
     if "if" in schema:
         yield {keyword: schema[keyword] for keyword in ("if", "then", "else") if keyword in schema}
+    if "additionalProperties" in schema and not schema.get("properties", {}).keys() >= {*names}:
+        yield {keyword: schema[keyword] for keyword in CLOSING if keyword in schema}
+    if "unevaluatedProperties" in schema:
+        yield dict(schema)
 
 
 def _concerned(part: Any, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,94 +4,47 @@ Rules
 -----
 * A label is one documented or boundary value (``minimum``, ``just-above-minimum``, ``16:9``, ``absent``), and belongs
   to a coarser class; labels are to be covered singly, classes in pairs.
-* Labels come from the schema and the role, never from a name or a provider. A parameter that must be sent has no
-  ``absent``.
-* A float's neighbour is one hundredth inside its boundary: near enough to fall on the boundary's side of any
-  documented step, and exact in a decimal reading of the JSON text.
-* Input images are the user's assets, the documents' own example URLs, or small fixture files as data URIs.
+* Labels come from the role where it says more than the schema, else from the schema (``schemas``), never from a name or a
+  provider. A parameter that must be sent has no ``absent``.
+* Whatever the role says, a value that the parameter's own schema forbids is no label of it.
 """
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from harness.model import Json
+from harness.errors import InputError
+from harness.planning.labels import ABSENT, Grid, Label, Sentences, Text
+from harness.planning.media import assets_for, data_uri
+from harness.planning.numbers import numbers
+from harness.planning.schemas import Unplannable, filled, labels_of, valid
 from harness.spec import Parameter, Spec
 
-ABSENT = "absent"
 LARGEST_SEED = 2**31 - 1
 """The largest seed where the document names none: every provider seen takes signed 32-bit integers."""
-PUBLIC_ASSETS = (
-    "https://v3.fal.media/files/penguin/XoW0qavfF-ahg-jX4BMyL_image.webp",
-    "https://v3.fal.media/files/tiger/bml6YA7DWJXOigadvxk75_image.webp",
-)
-"""The public example images of one of the documents, for the targets whose own document shows none."""
-
 RATIOS = ("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")
-PROMPTS: Mapping[str, tuple[str, str]] = {
-    "ascii": ("plain", "Turn the picture into a quick pencil sketch"),
-    "one-character": ("plain", "a"),
-    "unicode": ("unicode", "把图片变成水彩画 🎨 شكرا e\u0301"),
-    "escapes": ("unicode", "Say \"hello\"\n<b>\\ 'tick' & {brace} %s</b>\t"),
-    "long": ("long", ("A quiet harbour at dawn, drawn in ink. " * 52)[:2000]),
-}
-NEGATIVES: Mapping[str, tuple[str, str]] = {
-    "ascii": ("given", "blur, text"),
-    "unicode": ("given", "模糊 ✗"),
-    "empty": ("given", ""),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One value of a partition; ``value`` is meaningless when ``name`` is ``absent``."""
-
-    name: str
-    kind: str
-    value: Json = None
-
-    @property
-    def absent(self) -> bool:
-        """Whether the parameter is left out."""
-        return self.name == ABSENT
+PROMPT = "Turn the picture into a quick pencil sketch"
+UNICODE = "把图片变成水彩画 🎨 شكرا e\u0301"
+ESCAPES = "Say \"hello\"\n<b>\\ 'tick' & {brace} %s</b>\t"
+LONG = "A quiet harbour at dawn, drawn in ink. "
+LONGEST, UNICODE_MOST = 2000, 60
+"""The most characters of a prompt, and of one that is drawn from all scripts."""
 
 
 def partition(parameter: Parameter, spec: Spec, assets: Sequence[str] = ()) -> tuple[Label, ...]:
-    """A parameter's labels in a fixed order, ``absent`` first where the parameter is optional."""
-    by_role = _ROLES.get(parameter.role)
-    labels = tuple(by_role(parameter, spec, assets) if by_role else _by_schema(parameter))
+    """A parameter's labels in a fixed order, ``absent`` first where the parameter is optional.
+
+    Raises:
+        InputError: no value is found that its schema allows.
+    """
     optional = () if parameter.required or parameter.role == "prompt" else (Label(ABSENT, ABSENT),)
-    return (*optional, *labels)
-
-
-def assets_for(spec: Spec, configured: Sequence[str]) -> tuple[str, ...]:
-    """The input images of a target: the configured ones, else its document's examples, else another document's."""
-    if configured:
-        return tuple(configured)
-    found: list[Any] = []
-    for role in ("images", "image"):
-        parameter = spec.parameter(role)
-        if parameter is not None:
-            examples = [parameter.schema.get("example"), *parameter.schema.get("examples", ())]
-            examples.append(spec.input_schema.get("example", {}).get(parameter.name))
-            for example in examples:
-                found += [example] if isinstance(example, str) else list(example or ())
-    urls = dict.fromkeys(url for url in found if isinstance(url, str) and url.startswith(("http://", "https://")))
-    return tuple(urls) or PUBLIC_ASSETS
-
-
-@cache
-def data_uri(kind: str) -> str:
-    """A small real image as a data URI; ``kind`` is ``png`` or ``jpeg``."""
-    name = {"png": "input.png", "jpeg": "input.jpg"}[kind]
-    data = (Path(__file__).resolve().parent.parent / "assets" / name).read_bytes()
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    by_role = _ROLES.get(parameter.role)
+    labels = tuple(valid(by_role(parameter, spec, assets), parameter.schema)) if by_role else ()
+    try:
+        return (*optional, *(labels or labels_of(bounds_of(parameter))))
+    except Unplannable as reason:
+        raise InputError(f"{spec.path}: {reason}") from None
 
 
 def bounds_of(parameter: Parameter) -> Mapping[str, Any]:
@@ -99,60 +52,37 @@ def bounds_of(parameter: Parameter) -> Mapping[str, Any]:
     return {**parameter.detail.get("assumed", {}), **parameter.schema}
 
 
-def _by_schema(parameter: Parameter) -> Iterator[Label]:
+def _prompts(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
+    least, most = _lengths(parameter)
+    yield Label("ascii", "plain", PROMPT[:most], (Sentences(most),))
+    yield Label("one-character", "plain", "a")
+    yield Label(
+        "unicode", "unicode", filled(UNICODE, least, most), (Text(least, min(most, UNICODE_MOST), unicode=True),)
+    )
+    yield Label("escapes", "unicode", ESCAPES[:most])
+    yield Label("long", "long", filled(LONG, most, most))
+
+
+def _negatives(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
+    least, most = _lengths(parameter)
+    yield Label("ascii", "given", "blur, text"[:most])
+    yield Label(
+        "unicode", "given", filled("模糊 ✗", least, most), (Text(least, min(most, UNICODE_MOST), unicode=True),)
+    )
+    yield Label("empty", "given", "")
+
+
+def _lengths(parameter: Parameter) -> tuple[int, int]:
+    """The fewest and the most characters of a text that is sent."""
     schema = bounds_of(parameter)
-    if "enum" in schema:
-        yield from (Label(str(member), str(member), member) for member in schema["enum"])
-    elif schema.get("type") == "boolean":
-        yield from (Label("true", "true", True), Label("false", "false", False))
-    elif schema.get("type") in ("integer", "number"):
-        yield from _numbers(schema)
-    elif schema.get("type") == "string":
-        yield Label("given", "given", "text")
-
-
-def _numbers(schema: Mapping[str, Any]) -> Iterator[Label]:
-    whole = schema.get("type") == "integer"
-    low, high, default = schema.get("minimum"), schema.get("maximum"), schema.get("default")
-    step: float = 1 if whole else 0.01
-    seen: set[float] = set()
-    middle = None if low is None or high is None else _between(low, high)
-    for name, kind, value in (
-        ("minimum", "lo", low),
-        ("just-above-minimum", "lo", None if low is None else _exact(low + step)),
-        ("default", "mid", default),
-        ("interior", "mid", middle),
-        ("just-below-maximum", "hi", None if high is None else _exact(high - step)),
-        ("maximum", "hi", high),
-    ):
-        if value is not None and value not in seen:
-            seen.add(value)
-            yield Label(name, kind, value)
-
-
-def _between(low: float, high: float) -> float:
-    """A value near the middle: an integer literal where one lies inside, since a float parameter is to see one."""
-    whole = math.floor((low + high) / 2)
-    return whole if low < whole < high else _exact((low + high) / 2)
-
-
-def _exact(value: float) -> float:
-    return value if isinstance(value, int) else round(value, 6)
-
-
-def _prompts(_: Parameter, __: Spec, ___: Sequence[str]) -> Iterator[Label]:
-    yield from (Label(name, kind, text) for name, (kind, text) in PROMPTS.items())
-
-
-def _negatives(_: Parameter, __: Spec, ___: Sequence[str]) -> Iterator[Label]:
-    yield from (Label(name, kind, text) for name, (kind, text) in NEGATIVES.items())
+    return max(1, int(schema.get("minLength", 1))), int(min(schema.get("maxLength", LONGEST), LONGEST))
 
 
 def _counts(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
     schema = bounds_of(parameter)
     low, high = schema.get("minimum", 1), schema.get("maximum", 1)
     if high - low > 7:
-        yield from _numbers(schema)
+        yield from numbers(schema, whole=True)
         return
     for number in range(low, high + 1):
         kind = "one" if number == low else "max" if number == high else "many"
@@ -161,7 +91,7 @@ def _counts(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]
 
 def _scale(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
     """The members of an ordered enum: its two ends are one class, what lies between is another."""
-    labels = list(_by_schema(parameter))
+    labels = labels_of(bounds_of(parameter))
     if "enum" not in parameter.schema:
         yield from labels
         return
@@ -170,11 +100,13 @@ def _scale(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
 
 
 def _seeds(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
-    random, largest = parameter.detail.get("random"), parameter.schema.get("maximum", LARGEST_SEED)
+    random, schema = parameter.detail.get("random"), bounds_of(parameter)
+    smallest, largest = max(0, int(schema.get("minimum", 0))), int(schema.get("maximum", LARGEST_SEED))
+    inside = 123456789 if smallest < 123456789 < largest - 1 else (smallest + largest) // 2
     if random is not None:
         yield Label("random", "random", random)
-    yield Label("zero", "edge", 0)
-    yield Label("interior", "fixed", 123456789 if largest > 123456789 else largest // 2)
+    yield Label("zero" if smallest == 0 else "minimum", "edge", smallest)
+    yield Label("interior", "fixed", inside, (Grid(smallest + 1, largest - 2),) if smallest < largest - 2 else ())
     yield Label("just-below-maximum", "edge", largest - 1)
     yield Label("maximum", "edge", largest)
 

@@ -5,16 +5,14 @@ Rules
 * A request is the plainest valid body: what the document requires, and nothing optional, but for the seed where the
   endpoint has one. So every target does the same work, at its documented defaults, and each request costs one image
   where nothing else is asked for.
-* Prompts are numbered. The same number is the same text for every target: targets are compared request by request. A
-  prompt is put together from four lists whose lengths have no common divisor, so neighbours differ in every part and
-  none comes again before all ``PROMPTS`` have been used.
+* Prompts are numbered (``prompts``). The same number is the same text for every target: targets are compared request by
+  request.
 * A case's id holds its prompt's number, which decides its whole body; the run's seed chooses the first number.
 * Warm-up requests take the numbers before the first: no measured request repeats a prompt that a provider may have kept.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
@@ -22,24 +20,9 @@ from harness.errors import UsageError
 from harness.model import Case, CaseKind, Json, Plan
 from harness.planning import plainest
 from harness.planning.partitions import LARGEST_SEED, bounds_of
+from harness.planning.prompts import PROMPTS, prompt
 from harness.spec import Flow, Spec
 
-MEDIA = (
-    "a pencil sketch", "a watercolour", "an oil painting", "a woodcut", "a charcoal drawing", "a paper collage",
-    "a stained-glass window", "a mosaic", "a comic panel", "a linocut", "a pastel drawing", "a travel poster",
-    "a black-and-white photograph",
-)  # fmt: skip
-SUBJECTS = (
-    "a red fox", "an old lighthouse", "a sailing boat", "a sleeping cat", "a steam train", "a market stall",
-    "a bicycle", "a teapot", "a snowy owl", "a violin", "a hot-air balloon",
-)  # fmt: skip
-PLACES = (
-    "in a birch forest", "on a quiet beach", "at a mountain lake", "in a narrow street", "on a wide meadow",
-    "beside a canal", "in a walled garden", "on a rooftop", "in a desert valley",
-)  # fmt: skip
-LIGHTS = ("at dawn", "at noon", "in the rain", "under a full moon", "in thick fog", "at sunset", "in falling snow")
-PROMPTS = math.prod(map(len, (MEDIA, SUBJECTS, PLACES, LIGHTS)))
-"""How many prompts there are; they are numbered from 1."""
 STRIDE = 1000
 """How far apart the first prompts of two neighbouring seeds are."""
 WHY: Mapping[CaseKind, str] = {
@@ -82,12 +65,6 @@ def workload(
         cases=tuple(case(kind, index % PROMPTS + 1) for kind, index in numbered),
         domains={},
     )
-
-
-def prompt(number: int) -> str:
-    """The text of a prompt, by its number from 1."""
-    medium, subject, place, light = (part[(number - 1) % len(part)] for part in (MEDIA, SUBJECTS, PLACES, LIGHTS))
-    return f"Turn the picture into {medium} of {subject} {place} {light}"
 
 
 def _case(spec: Spec, body: Mapping[str, Json], kind: CaseKind, number: int, usd_per_image: Decimal) -> Case:

@@ -15,6 +15,7 @@ SCRIPTS = {
     "bench_kill.py": "second payments",
     "bench_healthy.py": "runs with a failure or an unknown",
     "bench_planning.py": "three labels",
+    "bench_schemas.py": "pairwise",
     "bench_cassettes.py": "all, at once",
 }
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from harness.planning import build
 from harness.planning.constraints import allowed
-from harness.planning.partitions import Label
+from harness.planning.labels import Label
 from harness.spec import Spec, load, parse
 from harness.spec.lint import lint
 from tests.calls import FAL, SPECS

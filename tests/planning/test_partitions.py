@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness.planning import build
-from harness.planning.partitions import ABSENT, partition
+from harness.planning.labels import ABSENT
+from harness.planning.partitions import partition
 from harness.spec import Spec
 from tests.calls import FAL, GATEWAY, MULTI, SINGLE, SPECS, WAVESPEED
 

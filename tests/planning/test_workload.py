@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from harness.errors import UsageError
 from harness.history import plan_from, plan_json
 from harness.model import Case, Plan
-from harness.planning.workload import LIGHTS, MEDIA, PLACES, PROMPTS, SUBJECTS, prompt, workload
+from harness.planning.prompts import LIGHTS, MEDIA, PLACES, PROMPTS, SUBJECTS, prompt
+from harness.planning.workload import workload
 from harness.spec import Spec
 from tests.calls import FAL, MULTI, ROUTES, SPECS, WAVESPEED
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 from harness.model import Fact, Json
 from harness.model import Step as StepName
-from harness.planning.partitions import Label, partition
+from harness.planning.labels import Label
+from harness.planning.partitions import partition
 from harness.simulator.provider import Job, Reply
 from harness.simulator.variations import Variation
 from harness.spec.contract import Field, Parameter, Spec

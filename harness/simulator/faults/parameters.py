@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from harness.model import Json
-from harness.planning.partitions import Label
+from harness.planning.labels import Label
 from harness.simulator.faults.fault import Fault, Verdict, always, labels_of, plain_body, planted
 from harness.simulator.provider import Endpoint, Reply
 from harness.simulator.verdicts import Flaw, Refusal, Verdicts

@@ -1,0 +1,134 @@
+"""Where Hypothesis draws: each label is a strategy, each row of labels a dictionary of them.
+
+Rules
+-----
+* A boundary is ``just`` its value, an interior its range, a text its alphabet. What a plan freezes, what is explored and
+  what users draw in tests of their own comes from these strategies: there is no second list of values.
+* What is drawn for a key depends on the strategy and the key alone, never on what was drawn before: a hash of the key is
+  the whole entropy of one example (``fuzz_one_input``).
+* Unicode texts hold CJK, emoji, right-to-left and combining characters, each in every text that has room for them.
+* Alphabets are listed, not looked up: Hypothesis' table of all characters takes seconds to make, and only patterns need it.
+* Nothing imports this module at its start but ``strategies``: Hypothesis is slow to import, and a replay must not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, currently_in_test_context, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from harness.model import Json
+from harness.planning.labels import Grid, Label, Matching, Range, Sentences, Text
+from harness.planning.prompts import PROMPTS, prompt
+
+ENTROPY = 1 << 14
+"""Bytes of entropy for an example: more than any row takes."""
+TRIES = 24
+"""How many examples are looked at for one that is wanted."""
+WORD = 6
+"""The most characters of a script in a row, so that short texts mix scripts too."""
+Drawn = TypeVar("Drawn")
+
+
+def _span(first: int, last: int) -> str:
+    return "".join(map(chr, range(first, last + 1)))
+
+
+PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in "\"\\<>'`&{}%")
+SCRIPTS = {
+    "cjk": _span(0x4E00, 0x4FFF) + _span(0x3042, 0x3093) + _span(0xAC00, 0xAC7F),
+    "emoji": "🎨🦊🌍🚀🏔🌸🖌🐙🎈🌈",
+    "right to left": _span(0x05D0, 0x05EA) + _span(0x0621, 0x063A),
+}
+BASES, MARKS = "aeiounscz", "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327"
+COMBINED = [base + mark for base in BASES for mark in MARKS]
+
+
+def strategy(label: Label) -> SearchStrategy[Json]:
+    """The values that a label stands for; meaningless for one that is absent."""
+    return st.one_of(*map(_of_range, label.among)) if label.among else st.just(label.value)
+
+
+@cache
+def _of_range(one: Range) -> SearchStrategy[Any]:
+    match one:
+        case Grid(first, last, _, without):
+            numbers = st.integers(first, last).map(one.value)
+            return numbers.filter(lambda value: value not in without) if without else numbers
+        case Sentences(most):
+            return st.integers(1, PROMPTS).map(lambda number: prompt(number)[:most])
+        case Text(least, most, unicode=True):
+            return _unicode(least, most)
+        case Text(least, most):
+            return st.lists(st.sampled_from(PLAIN), min_size=least, max_size=most).map("".join)
+        case Matching(pattern, least, most):
+            bounded = st.from_regex(pattern, fullmatch=True)
+            return bounded.filter(lambda text: least <= len(text) and (most is None or len(text) <= most))
+
+
+def _unicode(least: int, most: int) -> SearchStrategy[str]:
+    """Texts of all scripts by turns, cut to their length; a combining mark stays with its base."""
+    each = [st.lists(st.sampled_from(script), min_size=1, max_size=WORD).map("".join) for script in SCRIPTS.values()]
+    combined = st.lists(st.sampled_from(COMBINED), min_size=1, max_size=WORD // 2).map("".join)
+    return st.tuples(*each, combined).map(partial(_sized, least=least, most=most))
+
+
+def _sized(words: tuple[str, ...], least: int, most: int) -> str:
+    text = " ".join(words)
+    while len(text) < least:
+        text += " " + text
+    return text[:most] if len(text) > most else text
+
+
+def row(labels: Mapping[str, Label], turns: Mapping[str, int]) -> SearchStrategy[dict[str, Json]]:
+    """The requests that a row of labels stands for; of a label's ranges the one whose ``turns`` it is."""
+    return st.fixed_dictionaries(
+        {
+            name: _of_range(label.among[turns.get(name, 0) % len(label.among)]) if label.among else st.just(label.value)
+            for name, label in labels.items()
+            if not label.absent
+        }
+    )
+
+
+def drawn(
+    strategy: SearchStrategy[Drawn], key: Hashable, wanted: Callable[[Drawn], bool] = lambda _: True
+) -> Drawn | None:
+    """An example of a strategy, decided by a key (its ``repr``); None when none of ``TRIES`` is wanted."""
+    if currently_in_test_context():  # somebody plans within a test of Hypothesis', where no other may be begun
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(_drawn, strategy, repr(key), wanted).result()
+    return _drawn(strategy, repr(key), wanted)
+
+
+def _drawn(strategy: SearchStrategy[Drawn], key: str, wanted: Callable[[Drawn], bool]) -> Drawn | None:
+    found: list[Drawn] = []
+
+    @settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def draw(example: Drawn) -> None:
+        found.append(example)
+
+    fuzz: Callable[[bytes], object] = draw.hypothesis.fuzz_one_input  # type: ignore[attr-defined] # given adds it
+    for attempt in range(TRIES):
+        fuzz(hashlib.shake_256(f"{key}/{attempt}".encode()).digest(ENTROPY))
+        if found and wanted(found[-1]):
+            return found[-1]
+    return None
+
+
+@cache
+def matching(pattern: str, least: int = 0, most: int | None = None) -> str | None:
+    """A text with a match of a pattern and so many characters; None when none is found, or the pattern is none."""
+    try:
+        re.compile(pattern)
+        return drawn(_of_range(Matching(pattern, least, most)), (pattern, least, most))
+    except re.error:
+        return None
