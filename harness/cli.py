@@ -174,6 +174,12 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these case ids."),
         click.option("--max-cases", type=click.IntRange(min=0), help="The first N accept cases of each target."),
         click.option("--explore", type=click.IntRange(min=0), default=0, help="N further drawn requests per target."),
+        click.option(
+            "--plan",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Send this plan, as harness plan --json wrote it.",
+        ),
         click.option("--max-cost", metavar="USD", help="Budget of the run (1.00 for --live and --record)."),
         click.option("--concurrency", type=click.IntRange(min=1), show_default="8", help="Jobs in flight per target."),
         click.option(
@@ -212,13 +218,15 @@ def check(**options: Any) -> int:
 
 def _ran(request: Request, options: dict[str, Any]) -> int:
     """Run what was asked for, say how it ended, and return the exit status."""
+    from harness.planning.file import targets_in
     from harness.report.export import Exports
     from harness.spec import find
 
     exports = Exports(options["junit"], options["markdown"])
     exports.try_out(request.out)
     # A run that goes on has its own specs: those named beside it are only compared.
-    specs = () if request.resume and not options["targets"] else find(options["targets"])
+    named = options["targets"] or (targets_in(request.plan) if request.plan else ())
+    specs = () if request.resume and not options["targets"] else find(named)
     finished = _check(specs, request, _config(), options)
     if finished.note:
         click.echo(finished.note, err=True)
@@ -280,7 +288,9 @@ def _summary(result: RunResult, directory: Path) -> None:
     summary(result, Console(), directory / "report.html")
 
 
-RECORDED = ("tier", "repeats", "explore", "concurrency", "deadline", "poll_interval", "seed", "base_urls")
+FROZEN = ("tier", "repeats", "explore", "seed", "flow")
+"""Options that a plan in a file has decided."""
+RECORDED = ("tier", "repeats", "explore", "plan", "concurrency", "deadline", "poll_interval", "seed", "base_urls")
 """Options that a recording has decided."""
 
 
@@ -288,6 +298,12 @@ def _require_as_recorded(options: dict[str, Any]) -> None:
     for name in RECORDED:
         if options[name] not in (None, False, ()) and (name, options[name]) != ("explore", 0):
             raise _decided("base-url" if name == "base_urls" else name.replace("_", "-"))
+
+
+def _require_as_frozen(options: dict[str, Any]) -> None:
+    for name in FROZEN:
+        if options[name] not in (None, False) and (name, options[name]) != ("explore", 0):
+            raise UsageError(f"--{name} would change what --plan has decided: leave it out, or plan again")
 
 
 def _decided(option: str) -> UsageError:
@@ -318,8 +334,8 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
     source = chosen[0] if chosen else "live" if options["resume"] else "replay"
     if source == "replay" and not options["resume"]:
         _require_as_recorded(options)
-    if options["explore"]:
-        raise _not_built("--explore", "leave it out")
+    if options["plan"]:
+        _require_as_frozen(options)
     try:
         cost = None if options["max_cost"] is None else Decimal(options["max_cost"])
     except InvalidOperation:
@@ -335,6 +351,8 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
         repeats=options["repeats"],
         cases=options["cases"],
         max_cases=options["max_cases"],
+        explore=options["explore"],
+        plan=options["plan"],
         max_cost=cost,
         concurrency=options["concurrency"] or 8,
         deadline_seconds=options["deadline"] or 300.0,
@@ -358,29 +376,38 @@ def _config() -> Config:
 @click.argument("targets", nargs=-1)
 @click.option("--flow", help="One of the target's flows.")
 @click.option("--tier", type=click.Choice(TIERS), default="one-way", show_default=True, help=COVERS)
+@click.option("--repeats", is_flag=True, help="Add the paid repetitions.")
+@click.option("--explore", type=click.IntRange(min=0), default=0, help="N further drawn requests per target.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(targets: tuple[str, ...], flow: str | None, tier: str, seed: int, *, as_json: bool) -> None:
-    """Show what would be sent, why, and what it costs; send nothing."""
-    import json
-
-    from harness.history import plan_json
-    from harness.planning.show import show
+@click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON: check --plan sends what stands there.")
+def plan(targets: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+    """Show what would be sent, why, and what it costs, in this tier and in the others; send nothing."""
+    from harness.planning.file import dump
+    from harness.planning.show import about, show
     from harness.spec import find
     from harness.spec.show import console
     from harness.targets import Request, flow_of, plan_of, price_of
 
-    settings, request = _config(), Request(source="simulate", flow=flow, tier=tier, seed=seed)
-    plans = [plan_of(spec, flow_of(spec, flow), request, settings) for spec in find(targets)]
+    settings, specs = _config(), find(targets)
+    offers = []
+    for spec in specs:
+        by_tier = {
+            tier: plan_of(
+                spec, flow_of(spec, options["flow"]), Request("simulate", **{**options, "tier": tier}), settings
+            )
+            for tier in TIERS
+        }
+        offers.append((spec, by_tier, price_of(spec, settings)))
     if as_json:
-        click.echo(json.dumps({"plans": [plan_json(one) for one in plans]}, ensure_ascii=False, indent=2))
+        said = {spec.target: about(by_tier, price) for spec, by_tier, price in offers}
+        click.echo(dump([by_tier[options["tier"]] for _, by_tier, _ in offers], {"about": said}), nl=False)
         return
-    for spec, one in zip(find(targets), plans, strict=True):
-        show(one, price_of(spec, settings), console())
+    for spec, by_tier, price in offers:
+        show(spec, by_tier, options["tier"], price, console())
 
 
 NOT_IN_BENCH: dict[str, Any] = {
-    "tier": None, "no_rejects": True, "repeats": False, "cases": (), "max_cases": None, "explore": 0,
+    "tier": None, "no_rejects": True, "repeats": False, "cases": (), "max_cases": None, "explore": 0, "plan": None,
 }  # fmt: skip
 """Options of check that concern conformance alone; a bench does not offer them, and runs as if they had these values."""
 

@@ -172,7 +172,7 @@ def job(route: Route, body: Mapping[str, Json], *, probes: bool = False) -> JobF
     job_id = str(found) if isinstance(found, (str, int)) else None
     if submitted is None:
         return JobEnd(Outcome.FAILED, "yes", None, "the submit was accepted, its answer is not JSON")
-    if flow.status is None or (_state(flow, flow.submit, submitted) == "completed" and not flow.result):
+    if flow.status is None or (state_of(flow, flow.submit, submitted) == "completed" and not flow.result):
         return _delivered(flow, flow.submit, submitted, job_id)
     if probes:
         early = route.probe("early-result", flow.result, submitted)
@@ -191,14 +191,15 @@ def _not_accepted(reply: Reply, meaning: Meaning) -> JobEnd:
     return JobEnd(Outcome.UNKNOWN, "no" if meaning in ("stop", "again") else "unknown", None, said)
 
 
-def _state(flow: Flow, step: Step, answer: Json) -> State | None:
+def state_of(flow: Flow, step: Step, answer: Json) -> State | None:
+    """The state that an answer to a step tells, in the harness's words; None where it tells none that is documented."""
     word = step.shape.one("status", answer)
     return flow.states.get(word) if isinstance(word, str) else None
 
 
 def _delivered(flow: Flow, step: Step, answer: Json, job_id: str | None) -> JobEnd:
     """The end of a job whose outputs stand in ``answer``, unless that answer says that there are none."""
-    state = _state(flow, step, answer)
+    state = state_of(flow, step, answer)
     if state in ("failed", "cancelled"):
         return JobEnd(Outcome.FAILED, "yes", job_id, f"the job ended as {step.shape.one('status', answer)}")
     outputs = tuple(step.shape.outputs(answer))
@@ -223,7 +224,7 @@ def _poll(route: Route, submitted: Json, job_id: str | None) -> JobFlow:
     request = route.read("status", flow.status, submitted)
     if request is None:
         return JobEnd(Outcome.UNKNOWN, "unknown", job_id, "the submit's answer does not say how to find the job")
-    state: State = _state(flow, flow.submit, submitted) or "queued"
+    state: State = state_of(flow, flow.submit, submitted) or "queued"
     while True:
         yield Wait(state)
         reply = yield request
@@ -234,7 +235,7 @@ def _poll(route: Route, submitted: Json, job_id: str | None) -> JobFlow:
             outcome = Outcome.UNKNOWN if meaning == "stop" else Outcome.FAILED
             return JobEnd(outcome, "unknown", job_id, f"a status was answered {reply.status}")
         answer = body_json(reply) if isinstance(reply, Response) and meaning == "accepted" else None
-        seen = _state(flow, flow.status, answer)
+        seen = state_of(flow, flow.status, answer)
         if seen is None:
             continue
         state = seen

@@ -47,6 +47,8 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "repeats": ("repeats", "--repeats"),
     "cases": ("cases", "--case"),
     "max_cases": ("max_cases", "--max-cases"),
+    "explore": ("explore", "--explore"),
+    "plan": ("plan", "--plan"),
     "concurrency": ("concurrency", "--concurrency"),
     "deadline_s": ("deadline_seconds", "--deadline"),
     "poll_interval_s": ("poll_interval", "--poll-interval"),
@@ -75,7 +77,7 @@ def _plain(value: Any) -> Json:
 
 
 def _attribute(name: str, value: Json) -> Any:
-    if name == "cassettes" and value is not None:
+    if name in ("cassettes", "plan") and value is not None:
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
 

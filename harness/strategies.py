@@ -1,25 +1,26 @@
 """Hypothesis strategies for the requests that a spec documents, for tests of your own.
 
-Every label of a parameter's partition is a strategy, a boundary ``just`` its value; numbers between their boundaries
-and prompts beyond the listed ones are drawn. Images come from the document's examples and from small fixture files,
-never from random strings: nothing else can be fetched or decoded.
+They are the strategies that plans are drawn from, without the plan: every label of a parameter's partition is one, a
+boundary ``just`` its value, an interior its range, a prompt a text. Images come from the document's examples and from small
+fixture files, never from random strings: nothing else can be fetched or decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from harness import planning
 from harness.model import Json
-from harness.planning.partitions import bounds_of, partition
+from harness.planning.drawing import strategy
+from harness.planning.labels import Label
+from harness.planning.partitions import partition
 from harness.planning.rejects import faults
-from harness.spec import Parameter, Spec
-
-PROMPT_CHARACTERS = 2000
+from harness.spec import Flow, Parameter, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +34,21 @@ class InvalidRequest:
 
 def values(parameter: Parameter, spec: Spec, assets: Sequence[str] = ()) -> SearchStrategy[Json]:
     """The values of one parameter that the document allows."""
-    listed = [label.value for label in partition(parameter, spec, assets) if not label.absent]
-    drawn = _between(parameter)
-    known: SearchStrategy[Json] = st.sampled_from(listed)
-    return known if drawn is None else known | drawn
+    return st.one_of(*(strategy(label) for label in partition(parameter, spec, assets) if not label.absent))
 
 
-def _between(parameter: Parameter) -> SearchStrategy[Any] | None:
-    """Values beyond the listed ones, for the parameters whose schema says where they lie."""
-    schema = bounds_of(parameter)
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if parameter.role in ("prompt", "negative_prompt"):
-        text = st.characters(exclude_categories=["Cs", "Cc"])
-        return st.text(text, min_size=1, max_size=PROMPT_CHARACTERS)
-    if low is None or high is None:
-        return None
-    if schema.get("type") == "integer":
-        return st.integers(low, high)
-    if schema.get("type") == "number":
-        return st.floats(low, high, allow_nan=False) | st.integers(int(low), int(high))
-    return None
-
-
-def requests(spec: Spec, assets: Sequence[str] = ()) -> SearchStrategy[dict[str, Json]]:
+def requests(spec: Spec, assets: Sequence[str] = (), *, flow: Flow | None = None) -> SearchStrategy[dict[str, Json]]:
     """Request bodies that the document allows: required parameters always, optional ones sometimes.
 
-    Bodies that the document leaves open (``Spec.contested``) are not drawn.
+    They are those of a flow (None: the default one), whose own parameters are fixed. Bodies that the document leaves open
+    (``Spec.contested``) are not drawn.
     """
-    sure = {p.name: values(p, spec, assets) for p in spec.parameters if p.required or p.role == "prompt"}
-    maybe = {p.name: values(p, spec, assets) for p in spec.parameters if p.name not in sure}
-    constants = {name: st.just(value) for name, value in spec.constants.items()}
-    bodies = st.fixed_dictionaries({**constants, **sure}, optional=maybe)
-    return bodies.filter(lambda body: spec.contested(body) is None)
+    fixed = {**spec.constants, **(flow or spec.default_flow).body}
+    return planning.requests(spec, fixed, _labels(spec, fixed, assets)).map(lambda drawn: drawn[1])
+
+
+def _labels(spec: Spec, fixed: Mapping[str, Json], assets: Sequence[str]) -> dict[str, tuple[Label, ...]]:
+    return {one.name: partition(one, spec, assets) for one in spec.parameters if one.name not in fixed}
 
 
 def invalid_requests(spec: Spec, assets: Sequence[str] = ()) -> SearchStrategy[InvalidRequest]:

@@ -24,6 +24,7 @@ from harness.errors import InputError, UsageError
 from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
 from harness.model import Fact, Plan, RunKind
+from harness.planning import file as plans
 from harness.planning.workload import workload
 from harness.secret import BoundKey, Secret, read_key
 from harness.spec import Flow, Price, Spec, load, shipped_targets
@@ -40,6 +41,7 @@ class Request:
 
     ``cases`` are globs on case ids, ``only`` is an exact choice of them. ``recheck`` is a cassette to replay even though
     its spec has changed since. A bench sends ``requests`` jobs to each target, after ``warmup`` that are not timed.
+    ``explore`` more requests are drawn beyond the tier's rows; ``plan`` is a file with the plan to send instead of a new one.
     ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside it, as they are typed.
     """
 
@@ -53,6 +55,8 @@ class Request:
     cases: tuple[str, ...] = ()
     only: frozenset[str] | None = None
     max_cases: int | None = None
+    explore: int = 0
+    plan: Path | None = None
     max_cost: Decimal | None = None
     concurrency: int = 8
     deadline_seconds: float = 300.0
@@ -113,7 +117,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
 
     Raises:
         UsageError: the price has no rate in USD, or a bench has fewer prompts than requests.
-        InputError: a replay has no recording that fits.
+        InputError: a replay has no recording that fits, or the file no plan.
     """
     if request.source == "replay":
         return narrowed(recording_of(spec, flow, request).frozen.plan, request)
@@ -127,6 +131,9 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
             usd_per_image=price_of(spec, settings).amount,
             assets=settings.assets,
         )
+    if request.plan is not None:
+        frozen = plans.load(request.plan, spec)
+        return narrowed(plans.priced(frozen, price_of(spec, settings).amount), request)
     whole = planning.build(
         spec,
         flow=flow,
@@ -136,6 +143,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         assets=settings.assets,
         with_rejects=request.rejects,
         with_repeats=request.repeats,
+        explore=request.explore,
     )
     return narrowed(whole, request)
 
@@ -273,6 +281,8 @@ def require_known_names(specs: Sequence[Spec], request: Request, settings: Confi
 
 def _target(spec: Spec, request: Request, settings: Config, environment: Mapping[str, str]) -> Target:
     flow = flow_of(spec, request.flow)
+    if request.plan is not None:
+        flow = spec.flows[plans.load(request.plan, spec).flow]
     if request.source == "replay":
         return _recorded(spec, flow, request)
     route = Route(spec, flow, base_url(spec, flow, request, settings, environment))

@@ -21,7 +21,7 @@ LEVELS = (
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks", "cassettes"},
     {"report", "targets", "strategies", "resume"},
-    {"replay"},
+    {"replay", "lifecycle"},
     {"run"},
     {"caller"},
     {"cli"},

@@ -141,9 +141,24 @@ def test_a_live_run_sends_each_label_once_by_default(tmp_path: Path) -> None:
 def test_a_plan_says_what_it_covers(tier: str, covers: tuple[int, int, int], tmp_path: Path) -> None:
     """Before it is paid for: labels, pairs of classes, pairs of labels."""
     said = harness("plan", "wavespeed", "--tier", tier, cwd=tmp_path).stdout
-    labels, classes, pairs = covers
-    words = f"covers {labels} % of the labels, {classes} % of the pairs of classes, {pairs} % of the pairs of labels"
-    assert words in said
+    (row,) = re.findall(rf"^{tier} .*", said, re.MULTILINE)
+    assert covers == tuple(int(share) for share in re.findall(r"(\d+) %", row))
+    assert {"one-way", "core", "pairwise"} <= set(re.findall(r"^[a-z-]+", said, re.MULTILINE))
+
+
+def test_a_plan_in_a_file_is_sent_as_it_stands(tmp_path: Path) -> None:
+    """What was decided on is what is paid for: the cases of ``harness plan --json``, and no option that would change them."""
+    printed = harness("plan", "wavespeed", "--explore", "2", "--json", cwd=tmp_path)
+    frozen = json.loads(printed.stdout)
+    (tmp_path / "plan.json").write_text(printed.stdout)
+    done = harness("check", "--simulate", "--plan", "plan.json", "--out", "run", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    header = json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[0])
+    assert frozen["plans"] == header["plans"]
+    again = harness("check", "--simulate", "--plan", "plan.json", "--seed", "3", cwd=tmp_path)
+    assert (again.returncode, one_line(again)) == (
+        2, "harness: --seed would change what --plan has decided: leave it out, or plan again",
+    )  # fmt: skip
 
 
 def test_a_sixth_endpoint_is_a_yaml_file(tmp_path: Path) -> None:

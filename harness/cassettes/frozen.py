@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import get_args
 
 from harness.history import plan_from, plan_json
-from harness.model import Case, CaseKind, Expect, Json, Plan
+from harness.model import Case, Json, Plan
+from harness.planning.file import unsound
 from harness.planning.reconsider import reconsidered
 from harness.spec import Spec
 from harness.spec.contract import AT
@@ -29,7 +29,6 @@ from harness.strict import load_json, load_yaml
 FORMAT = 1
 AUDITED = ("loop_lag_p99_s", "start_lag_p99_s", "cpu_share")
 """The figures of an audit; each may be None."""
-KINDS, EXPECTS = frozenset(get_args(CaseKind)), frozenset(get_args(Expect))
 PROSE = frozenset(
     {
         "title", "description", "summary", "states", "where", "document", "documents", "source", "places", "note",
@@ -163,7 +162,7 @@ def _require_sound(frozen: Frozen) -> None:
         and all(type(audit[name]) in (int, float, type(None)) for name in AUDITED),
         "base_url": isinstance(frozen.base_url, str),
         "contract": all(isinstance(text, str) for text in frozen.contract.values()),
-        "plan.cases": all(one.kind in KINDS and one.expect in EXPECTS and one.images >= 0 for one in frozen.plan.cases),
+        f"plan.cases.{unsound(frozen.plan.cases)}": unsound(frozen.plan.cases) is None,
     }
     for name, holds in sound.items():
         if not holds:

@@ -12,6 +12,7 @@ Rules
 * In ``core``, classes of the count that cost more than ``DEAR`` times the least are paired with those parameters only
   that the spec says interact with it.
 * ``pairwise`` contains the paid repetitions.
+* What is explored beyond a tier follows its rows; its id is a hash of its body.
 * A row names a label of each parameter; what a label leaves open (an interior, a text) is drawn for the row, by the seed,
   and stands in the plan from then on (``concrete``).
 * A case's id says what it is: ``target/parameter/fault`` for a reject, ``target/accept/parameter=label-hash`` for an
@@ -28,22 +29,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from harness.errors import InputError, UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Expect, Fact, Json, Plan
 from harness.planning import arrays, constraints
 from harness.planning.concrete import Body, bodies, with_labels
-from harness.planning.labels import Label
+from harness.planning.labels import Label, canonical
 from harness.planning.partitions import partition
 from harness.planning.rejects import faults
 from harness.planning.schemas import completed
 from harness.spec import Flow, Parameter, Spec
 from harness.spec.contract import AT
 
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
 TIERS = ("one-way", "core", "pairwise")
 REPEATED_SEED = 424242
 UNKNOWN_FIELD = "x_conformance_probe"
+EXPLORED_TRIES = 20
+"""How many requests are drawn for one that is not planned yet."""
 DEAR = 2
 """How many times the least images a class may take and still be paired with everything."""
 
@@ -58,8 +65,9 @@ def build(
     assets: Sequence[str] = (),
     with_rejects: bool = True,
     with_repeats: bool = False,
+    explore: int = 0,
 ) -> Plan:
-    """The plan of a target: single-fault rejects, then the accept cases of the tier, then the paid repetitions.
+    """The plan of a target: single-fault rejects, the accept cases of the tier, ``explore`` more, the paid repetitions.
 
     Raises:
         UsageError: there is no such tier.
@@ -76,6 +84,7 @@ def build(
     drawn = _drawn(spec, rows, fixed, seed)
     widest = sorted(labels, key=lambda name: (-len(labels[name]), name))
     accepts = tuple(_accept(spec, fixed, *both, widest, usd_per_image) for both in zip(rows, drawn, strict=True))
+    accepts += tuple(_explored(spec, fixed, labels, accepts, explore, seed, usd_per_image))
     rejects: tuple[Case, ...] = ()
     if with_rejects:
         rejects = (*_probes(spec, flow, base, usd_per_image), *_rejects(spec, free, base, usd_per_image))
@@ -214,6 +223,68 @@ def _accept(  # noqa: PLR0917 - a row and the request drawn for it come together
         usd=usd_per_image * images,
         labels=named,
         source=contested.places[0] if contested else None,
+    )
+
+
+def _explored(  # noqa: PLR0917 - all that a plan is made of
+    spec: Spec,
+    fixed: Mapping[str, Json],
+    labels: Mapping[str, Sequence[Label]],
+    planned: Sequence[Case],
+    number: int,
+    seed: int,
+    usd_per_image: Decimal,
+) -> Iterator[Case]:
+    """Further requests of any labels, none that is planned already; fewer where there are not so many."""
+    seen, found = {canonical(dict(case.body)) for case in planned}, 0
+    for attempt in range(number * EXPLORED_TRIES):
+        if found == number:
+            return
+        from harness.planning import drawing
+
+        drawn = drawing.drawn(requests(spec, fixed, labels), (spec.target, seed, "explore", attempt))
+        if drawn is not None and canonical(drawn[1]) not in seen:
+            found += 1
+            seen.add(canonical(drawn[1]))
+            yield explored(spec, *drawn, usd_per_image)
+
+
+def requests(
+    spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]
+) -> SearchStrategy[tuple[Mapping[str, str], Body]]:
+    """The requests that a document surely allows, as a strategy, with the labels that they are of.
+
+    What the document contests is not drawn.
+    """
+    from jsonschema import Draft202012Validator
+
+    from harness.planning import drawing
+
+    disputed = _disputed(spec, _base(spec, fixed, labels), labels)
+    sure = {
+        name: [label for label in domain if label.name not in disputed[name]] or domain
+        for name, domain in labels.items()
+    }
+    drawn = drawing.requests(sure, fixed).filter(lambda one: spec.contested(one[1]) is None)
+    if constraints.allowed(spec.input_schema, fixed, labels) is None:
+        return drawn
+    validator = Draft202012Validator(dict(spec.input_schema))
+    return drawn.filter(lambda one: bool(validator.is_valid(one[1])))
+
+
+def explored(spec: Spec, named: Mapping[str, str], body: Body, usd_per_image: Decimal) -> Case:
+    """A case beyond the rows of a tier: what it is, is its body."""
+    digest = hashlib.sha256(canonical(body).encode()).hexdigest()[:8]
+    images = spec.images_asked(body)
+    return Case(
+        id=f"{spec.target}/explore/{digest}",
+        target=spec.target,
+        body=body,
+        expect="accept",
+        why="drawn beyond the plan's rows: every value lies within what the document states",
+        images=images,
+        usd=usd_per_image * images,
+        labels=named,
     )
 
 

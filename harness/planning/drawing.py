@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from harness.model import Json
-from harness.planning.labels import Grid, Label, Matching, Range, Sentences, Text
+from harness.planning.labels import ABSENT, Grid, Label, Matching, Range, Sentences, Text
 from harness.planning.prompts import PROMPTS, prompt
 
 ENTROPY = 1 << 14
@@ -122,6 +122,35 @@ def _drawn(strategy: SearchStrategy[Drawn], key: str, wanted: Callable[[Drawn], 
         if found and wanted(found[-1]):
             return found[-1]
     return None
+
+
+def requests(
+    domains: Mapping[str, Sequence[Label]], fixed: Mapping[str, Json]
+) -> SearchStrategy[tuple[Mapping[str, str], dict[str, Json]]]:
+    """Requests of any labels, each with the labels' names: what has an ``absent`` is left out at times."""
+    given = {name: [label for label in domain if not label.absent] for name, domain in domains.items()}
+    members = {name: _named(labels) for name, labels in given.items() if labels}
+    always = {name: one for name, one in members.items() if len(given[name]) == len(domains[name])}
+    maybe = {name: one for name, one in members.items() if name not in always}
+
+    def apart(drawn: Mapping[str, tuple[str, Json]]) -> tuple[Mapping[str, str], dict[str, Json]]:
+        return (
+            {name: drawn[name][0] if name in drawn else ABSENT for name in members},
+            {**fixed, **{name: drawn[name][1] for name in members if name in drawn}},
+        )
+
+    return st.fixed_dictionaries(always, optional=maybe).map(apart)
+
+
+def _named(labels: Sequence[Label]) -> SearchStrategy[tuple[str, Json]]:
+    """A label's name with one of its values; labels without a range are one strategy, which is faster than many."""
+    plain = [(label.name, label.value) for label in labels if not label.among]
+    ranges = [strategy(label).map(partial(_pair, label.name)) for label in labels if label.among]
+    return st.one_of(*([st.sampled_from(plain)] if plain else []), *ranges)
+
+
+def _pair(name: str, value: Json) -> tuple[str, Json]:
+    return name, value
 
 
 @cache

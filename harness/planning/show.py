@@ -1,8 +1,18 @@
-"""A plan as a table, so that a person can decide before paying."""
+"""A plan as tables, so that a person can decide before paying: what is sent, why, and what each tier would cost.
+
+Rules
+-----
+* What decides stands last, where a terminal leaves the eye: the tiers side by side with their price and what they cover.
+* A bar is a share of ten blocks, rounded down: full means all.
+* A spec is text from outside: it is shown, never obeyed.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import combinations
 
 from rich.console import Console
 from rich.table import Table
@@ -10,26 +20,131 @@ from rich.text import Text
 
 from harness.metrics.cost import UsdPrice
 from harness.metrics.coverage import coverage
-from harness.model import Plan
+from harness.model import Case, Json, Plan
+from harness.spec import Spec
+
+MEASURES = {"labels": "one_way", "pairs of classes": "two_way_classes", "pairs of labels": "two_way_values"}
+BLOCKS = 10
 
 
-def show(plan: Plan, price: UsdPrice, to: Console) -> None:
-    """Print what a plan sends, why, and what it costs."""
-    counts = Counter(case.expect for case in plan.cases)
+def show(spec: Spec, by_tier: Mapping[str, Plan], tier: str, price: UsdPrice, to: Console) -> None:
+    """Print what the plan of a tier sends and why, and what it and the others cost."""
+    plan = by_tier[tier]
+    to.print(Text(f"{plan.target} ({plan.flow}, {plan.tier})", style="bold"))
+    to.print(_parameters(spec, plan))
+    to.print(_cases(plan))
+    to.print(Text(""))
+    to.print(_tiers(by_tier, tier))
+    for line in _notes(plan, price):
+        to.print(Text(line))
+    to.print(Text(""))
+
+
+def about(by_tier: Mapping[str, Plan], price: UsdPrice) -> Json:
+    """What a person would be shown of a target's tiers, as JSON."""
+    return {
+        "price": {"usd_per_image": str(price.amount), "source": price.source},
+        "tiers": {
+            tier: {
+                "requests": len(paid(plan)),
+                "images": sum(case.images for case in paid(plan)),
+                "usd": str(plan.usd),
+                "free_requests": len(plan.cases) - len(paid(plan)),
+                "usd_if_all_are_accepted": str(everything(plan)),
+                "coverage": {name: coverage(plan)[name] for name in MEASURES.values()},
+            }
+            for tier, plan in by_tier.items()
+        },
+    }
+
+
+def paid(plan: Plan) -> list[Case]:
+    """The cases that cost money unless they are refused: all that may be accepted."""
+    return [case for case in plan.cases if case.expect != "reject"]
+
+
+def everything(plan: Plan) -> Decimal:
+    """What a plan costs if a provider accepts what it has to refuse, too."""
+    return sum((case.usd for case in plan.cases), Decimal(0))
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    """A table of some columns, each with whether it holds numbers."""
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
-    table.add_column("expect", no_wrap=True)
-    table.add_column("USD", justify="right", no_wrap=True)
-    table.add_column("case", overflow="fold")
-    table.add_column("why", overflow="fold", max_width=44)
+    for name, number in columns:
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _parameters(spec: Spec, plan: Plan) -> Table:
+    """Each parameter with its labels, those of a class together."""
+    table = _table(("parameter", False), ("values sent", False))
+    for name, domain in plan.domains.items():
+        classes: dict[str, list[str]] = {}
+        for label, kind in domain.items():
+            classes.setdefault(kind, []).append(label)
+        table.add_row(*map(Text, (name, "; ".join(", ".join(labels) for labels in classes.values()))))
+    for name, value in {**spec.constants, **spec.flows[plan.flow].body}.items():
+        table.add_row(*map(Text, (name, f"always {value}")))
+    return table
+
+
+def _cases(plan: Plan) -> Table:
+    table = _table(("expect", False), ("USD", True), ("case", False), ("why", False))
+    news = dict(_news(plan))
     for case in plan.cases:
         usd = "free" if case.expect == "reject" else f"{case.usd:.3f}"
-        table.add_row(*map(Text, (case.expect, usd, case.id.removeprefix(f"{plan.target}/"), case.why)))
-    to.print(Text(f"{plan.target} ({plan.flow}, {plan.tier})", style="bold"))
-    to.print(table)
+        why = news.get(case.id, "") if case.expect == "accept" else case.why
+        table.add_row(*map(Text, (case.expect, usd, case.id.removeprefix(f"{plan.target}/"), why or case.why)))
+    return table
+
+
+def _news(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What each case with labels sends that none before it does."""
+    labels: set[tuple[str, str]] = set()
+    classes: set[object] = set()
+    pairs: set[object] = set()
+    for case in plan.cases:
+        mine = {*case.labels.items()} - labels
+        of_classes = {*combinations([(n, plan.domains[n][label]) for n, label in case.labels.items()], 2)} - classes
+        of_labels = {*combinations(case.labels.items(), 2)} - pairs
+        labels |= mine
+        classes |= of_classes
+        pairs |= of_labels
+        if mine:
+            yield (
+                case.id,
+                "first with "
+                + ", ".join(f"{name} {label}" for name, label in case.labels.items() if (name, label) in mine),
+            )
+        elif of_classes or of_labels:
+            number, what = (len(of_classes), "classes") if of_classes else (len(of_labels), "labels")
+            yield case.id, f"{number} new {'pair' if number == 1 else 'pairs'} of {what}"
+
+
+def _tiers(by_tier: Mapping[str, Plan], chosen: str) -> Table:
+    table = _table(
+        ("tier", False), ("paid requests", True), ("images", True), ("USD", True), *((m, False) for m in MEASURES)
+    )
+    for tier, plan in by_tier.items():
+        reached = coverage(plan)
+        row = (tier, str(len(paid(plan))), str(sum(case.images for case in paid(plan))), f"{plan.usd:.2f}")
+        bars = (bar(reached[name]) for name in MEASURES.values())
+        table.add_row(*(Text(cell, style="bold" if tier == chosen else "") for cell in (*row, *bars)))
+    return table
+
+
+def bar(share: float) -> str:
+    """A share in 0..1 as blocks and per cent, rounded down."""
+    full = int(BLOCKS * share)
+    return f"{'█' * full}{'░' * (BLOCKS - full)} {int(100 * share):3} %"
+
+
+def _notes(plan: Plan, price: UsdPrice) -> Iterator[str]:
+    counts = Counter(case.expect for case in plan.cases)
     said = ", ".join(f"{number} {expect}" for expect, number in sorted(counts.items()))
-    to.print(Text(f"{len(plan.cases)} requests ({said}); {plan.usd:.2f} USD if all that may be accepted are"))
-    reached = coverage(plan)
-    shares = {"labels": reached["one_way"], "pairs of classes": reached["two_way_classes"]}
-    shares["pairs of labels"] = reached["two_way_values"]
-    to.print(Text("covers " + ", ".join(f"{int(100 * share)} % of the {what}" for what, share in shares.items())))
-    to.print(Text(f"price: {price.source}\n"))
+    yield f"{plan.tier}: {len(plan.cases)} requests ({said}); {plan.usd:.2f} USD if all that may be accepted are"
+    free = [case for case in plan.cases if case.expect == "reject"]
+    if free:
+        yield f"{len(free)} of them are to be refused and free; each that is accepted after all costs an image or more"
+    yield f"price: {price.source}"
