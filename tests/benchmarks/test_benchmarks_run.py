@@ -16,6 +16,7 @@ SCRIPTS = {
     "bench_healthy.py": "runs with a failure or an unknown",
     "bench_planning.py": "three labels",
     "bench_schemas.py": "pairwise",
+    "bench_strategies.py": "fal-gateway",
     "bench_cassettes.py": "all, at once",
 }
 
