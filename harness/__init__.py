@@ -48,7 +48,7 @@ def plan(spec: Spec, tier: str = "one-way", *, flow: str | None = None, seed: in
     from harness.config import Config
     from harness.targets import Request, flow_of, plan_of
 
-    request = Request(source="simulate", flow=flow, tier=tier, seed=seed, explore=explore)
+    request = Request(source="live", flow=flow, tier=tier, seed=seed, explore=explore)
     return plan_of(spec, flow_of(spec, flow), request, Config())
 
 

@@ -232,13 +232,15 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
         click.echo(finished.note, err=True)
     for target, reason in finished.ended.stopped.items():
         click.echo(f"{target}: stopped: {reason}", err=True)
+    for target, reason in finished.ended.left_out.items():
+        click.echo(f"{target}: not complete: {reason}", err=True)
     for reason in finished.result.document["run"]["audit"]["reasons"]:
         click.echo(f"the measurement is not valid: {reason}", err=True)
     for case_id, job_id in finished.unfinished.items():
         click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
     if finished.cassettes and not options["quiet"]:
         click.echo(f"recorded: {', '.join(map(str, finished.cassettes))}", err=True)
-    if request.source == "record" and not finished.result.document["run"]["complete"]:
+    if request.source == "record" and not finished.result.document["run"]["complete"] and not finished.ended.over:
         again = f"the same command with --resume --out {finished.directory} goes on"
         click.echo(f"no cassette was written, since the recording is not complete: {again}", err=True)
     if not (finished.directory / "report.html").exists():
@@ -392,9 +394,7 @@ def plan(targets: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
     offers = []
     for spec in specs:
         by_tier = {
-            tier: plan_of(
-                spec, flow_of(spec, options["flow"]), Request("simulate", **{**options, "tier": tier}), settings
-            )
+            tier: plan_of(spec, flow_of(spec, options["flow"]), Request("live", **{**options, "tier": tier}), settings)
             for tier in TIERS
         }
         offers.append((spec, by_tier, price_of(spec, settings)))

@@ -7,6 +7,7 @@ Rules
 * Time limits live here: each request has one, each job has a deadline counted from its submit; when it passes, the
   outcome is ``unknown`` and nothing is claimed about the request.
 * A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
+* Once enough rejects of a target and tier were accepted, its others are left out (``enough``): the run is not complete.
 * A target's warm-up cases have ended before any other of its cases is sent.
 * A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan; what makes
   valid requests be refused is isolated then. Both can be left out (``confirm``).
@@ -14,7 +15,7 @@ Rules
 * Interruption: no new submits, answers in flight are awaited for a few seconds, unfinished jobs are recorded with
   their ids.
 * A run goes on where another one was cut off (``Work.done``, ``Work.unfinished``): a call that was made is not made
-  again, derived ones included. A cut-off call sends no body any more; its flow is led over the recorded answers, and
+  again, derived ones included. A cut-off call begins no job any more; its flow is led over the recorded answers, and
   then reads. Nobody has looked at its job for a while, so it is asked at once, and has ``REQUEST_SECONDS`` at least
   before it is called expired. Recorded answers stop no target: the key may be another one by now.
 
@@ -38,13 +39,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness.clock import NS, Clock
+from harness.enough import ACCEPTED, reason, unexpected
 from harness.flow import JOB, KEY_REFUSED, JobEnd, Route, body_json, download, flow_for, probes_after, submit_meaning
 from harness.isolate import ISOLATION, isolations, recorded_outcome
 from harness.ledger import Ledger
@@ -59,6 +61,7 @@ from harness.model import (
     Failure,
     Json,
     Outcome,
+    RejectTier,
     Reply,
     Request,
     Response,
@@ -172,12 +175,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: whether every planned case was run, and why not, by target."""
+    """How a run ended: whether every planned case was run, and why not, by target.
+
+    ``left_out`` says of which targets rejects were not sent since enough had been accepted. ``over`` tells that nothing
+    is left to go on with: what was not sent will not be.
+    """
 
     complete: bool
     stopped: dict[str, str]
     interrupted: bool
     simulated: bool
+    left_out: dict[str, str] = field(default_factory=dict)
+    over: bool = True
 
 
 class _Stopped(Exception):
@@ -239,6 +248,8 @@ class Engine:
         self._grace_seconds = 0.0
         self._calls = 0
         self._ended: dict[str, dict[str, Outcome]] = {}
+        self._accepted = Counter[tuple[str, RejectTier]]()
+        self._left_out = Counter[tuple[str, RejectTier]]()
         self._isolated: dict[str, list[Call]] = {}
         self._open: dict[str, _Call] = {}
         self._cut: dict[str, str | None] = {}
@@ -257,9 +268,24 @@ class Engine:
         for result in results:
             if isinstance(result, Exception):
                 raise _sole(result)
-        interrupted = self._interrupted.is_set()
-        complete = not interrupted and not self.stopped and self.progress.done >= self.progress.planned
-        return Ended(complete, dict(self.stopped), interrupted, self.progress.simulated)
+        interrupted, left = self._interrupted.is_set(), self.progress.planned - self.progress.done
+        whole = not interrupted and not self.stopped
+        return Ended(
+            complete=whole and left <= 0,
+            stopped=dict(self.stopped),
+            interrupted=interrupted,
+            simulated=self.progress.simulated,
+            left_out=self._reasons(),
+            over=whole and left <= self._left_out.total(),
+        )
+
+    def _reasons(self) -> dict[str, str]:
+        """Why rejects were left out, by target."""
+        found: dict[str, str] = {}
+        for (target, tier), rest in sorted(self._left_out.items()):
+            said = reason(tier, self._accepted[target, tier], rest)
+            found[target] = f"{found[target]}; {said}" if target in found else said
+        return found
 
     async def again(self, recorded: Sequence[Again]) -> Ended:
         """Run again exactly the calls of a recording, in its order and at its instants.
@@ -303,6 +329,7 @@ class Engine:
             self.progress.simulated |= any(map(_simulated, call.exchanges))
         for call in work.done:
             self._count(call)
+            self._tally(call)
             self.progress.done += call.derived is None
 
     def _count(self, call: Call) -> None:
@@ -311,6 +338,11 @@ class Engine:
             self._ended.setdefault(call.case.target, {})[call.case.id] = call.outcome
         elif call.derived == ISOLATION:
             self._isolated.setdefault(call.case.target, []).append(call)
+
+    def _tally(self, call: Call) -> None:
+        """Count an unexpected acceptance, before its outputs are fetched: the next case may be left out by it."""
+        if (tier := unexpected(call)) is not None:
+            self._accepted[call.case.target, tier] += 1
 
     async def _cut_short(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         await self._interrupted.wait()
@@ -382,6 +414,9 @@ class Engine:
                         await self._through(call, downloads=fetching, doubtful=doubtful)
                     elif waiting and not self.closed(target):
                         case, derived = waiting.popleft()
+                        if case.tier is not None and self._accepted[target, case.tier] >= ACCEPTED:
+                            self._left_out[target, case.tier] += 1
+                            continue
                         await self._case(work, gate, case, derived=derived, downloads=downloads, doubtful=doubtful)
                     else:
                         return
@@ -442,6 +477,7 @@ class Engine:
         except BaseException:
             self.ledger.settle(call.case.usd, "unknown" if call.left else "no")
             raise
+        self._tally(call.ended(end))
         if _answered_5xx(call.exchanges) and doubtful is not None and call.derived is None:
             doubtful.append((call.case, CONFIRMATION))
         if end.outcome is Outcome.COMPLETED and downloads is not None:
@@ -539,7 +575,7 @@ class _Call:
     @property
     def left(self) -> bool:
         """Whether a submit of this call may have been taken by somebody."""
-        return any(e.request_body is not None and submit_meaning(e.reply) != "again" for e in self.exchanges)
+        return any(e.begins and submit_meaning(e.reply) != "again" for e in self.exchanges)
 
     async def job(self) -> JobEnd:
         """Drive the job's flow to its end or to the deadline."""
@@ -624,7 +660,10 @@ class _Call:
         )
 
     def _heed(self, reply: Reply) -> None:
-        if isinstance(reply, Response) and reply.status in KEY_REFUSED:
+        # What stands in front of a provider refuses an odd request as it would a key (403 for a method): an ordinary
+        # one tells.
+        odd = self.case.sending is not None
+        if not odd and isinstance(reply, Response) and reply.status in KEY_REFUSED:
             self.stop_reason = f"{self.route.base_url} refused the key or the account with {reply.status}"
 
     def _learn(self, reply: Reply) -> None:
@@ -638,7 +677,7 @@ class _Call:
         engine = self.engine
         if (known := self._recorded(request)) is not None:
             return known.reply
-        if self.cut_off and request.body is not None:
+        if self.cut_off and request.begins:
             raise RecordEnds(LOST)
         self._looked |= request.step in ("status", "result")
         await self.pace.due(request)

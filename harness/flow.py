@@ -24,7 +24,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urljoin
 
-from harness.model import Billed, Case, Failure, Json, Outcome, Reply, Request, Response, State, Wait
+from harness.model import (
+    SUBMIT_PROBE,
+    Billed,
+    Case,
+    Failure,
+    Json,
+    Outcome,
+    Reply,
+    Request,
+    Response,
+    Sending,
+    State,
+    Wait,
+)
 from harness.model import Step as StepName
 from harness.spec import Flow, Output, Spec, Step
 from harness.strict import StrictError, load_json
@@ -32,9 +45,12 @@ from harness.urls import Origin, origin
 
 JobFlow = Generator[Request | Wait, Reply | None, "JobEnd"]
 RESULT_READS = 5
-JOB, UNKNOWN_JOB, WITHOUT_KEY = "job", "unknown-job", "submit-without-key"
-"""What a case probes: its own job along the way, a job that nobody has, a submit without the key."""
+JOB, UNKNOWN_JOB, WITHOUT_KEY = "job", "unknown-job", f"{SUBMIT_PROBE}without-key"
+"""What a case probes: its own job along the way, a job that nobody has, a submit without the key.
+
+A purpose that begins as the last one does is a submit with another credential than the key."""
 NOBODYS_JOB = "00000000-0000-4000-8000-000000000000"
+JSON_TYPE = "application/json"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ASSET_HOPS = 3
 KEY_REFUSED = frozenset({401, 402, 403})
@@ -104,15 +120,18 @@ class Route:
     flow: Flow
     base_url: str
 
-    def submit(self, body: Mapping[str, Json]) -> Request:
-        """The submit of a body."""
-        operation = self.flow.submit.operation
+    def submit(self, body: Mapping[str, Json], sending: Sending | None = None) -> Request:
+        """The submit of a body; ``sending`` says what of it is otherwise than documented."""
+        operation, other = self.flow.submit.operation, sending or Sending()
+        name, value = self.spec.credential.header, other.credential
         return Request(
             step="submit",
-            method=operation.method,
+            method=other.method or operation.method,
             url=self.base_url + operation.path,
-            body=encode(body),
-            content_type="application/json",
+            body=encode(body) if other.body is None else other.body,
+            content_type=JSON_TYPE if other.content_type is None else other.content_type or None,
+            authenticated=value is None,
+            credential=None if value is None else (name, value),
         )
 
     def synchronous(self, body: Mapping[str, Json]) -> bool:
@@ -153,14 +172,19 @@ def flow_for(route: Route, case: Case) -> JobFlow:
     """The flow that a case asks for."""
     if UNKNOWN_JOB in case.probes:
         return unknown_job(route)
-    if WITHOUT_KEY in case.probes:
-        return without_key(route, case.body)
-    return job(route, case.body, probes=JOB in case.probes)
+    if asks_without_key(case):
+        return without_key(without_key_request(route, case))
+    return job(route, case.body, case.sending, probes=JOB in case.probes)
 
 
-def job(route: Route, body: Mapping[str, Json], *, probes: bool = False) -> JobFlow:
+def asks_without_key(case: Case) -> bool:
+    """Whether a case is a submit without the key, or with another credential in its place."""
+    return any(purpose.startswith(SUBMIT_PROBE) for purpose in case.probes)
+
+
+def job(route: Route, body: Mapping[str, Json], sending: Sending | None = None, *, probes: bool = False) -> JobFlow:
     """One job, from its submit to its outputs; with ``probes`` the result is also asked for too early."""
-    reply = yield route.submit(body)
+    reply = yield route.submit(body, sending)
     assert reply is not None  # noqa: S101 - the generator's protocol
     meaning = submit_meaning(reply)
     if meaning != "accepted":
@@ -300,14 +324,18 @@ def unknown_job(route: Route) -> JobFlow:
     return JobEnd(Outcome.REJECTED, "no", None, "")
 
 
-def without_key(route: Route, body: Mapping[str, Json]) -> JobFlow:
+def without_key_request(route: Route, case: Case) -> Request:
+    """The submit of a case that asks what happens without the key, or with another credential."""
+    return replace(route.submit(case.body, case.sending), step="probe", purpose=case.probes[0], authenticated=False)
+
+
+def without_key(request: Request) -> JobFlow:
     """A valid submit without the key. Should it be accepted after all, it counts as paid: somebody pays."""
-    request = replace(route.submit(body), step="probe", purpose=WITHOUT_KEY, authenticated=False)
     reply = yield request
     assert reply is not None  # noqa: S101 - the generator's protocol
     if isinstance(reply, Failure):
         return JobEnd(Outcome.UNKNOWN, "unknown" if reply.left else "no", None, reply.message)
-    said = f"the submit without the key was answered {reply.status}"
+    said = f"the {request.purpose.replace('-', ' ')} was answered {reply.status}"
     if reply.status < 300:
         return JobEnd(Outcome.COMPLETED, "yes", None, said)
     refused = 400 <= reply.status < 500 and reply.status != 429

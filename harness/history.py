@@ -38,7 +38,7 @@ from typing import Any, Protocol
 
 from harness.errors import InputError, OutputError, UsageError
 from harness.flow import encode
-from harness.model import CUT_OFF, Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response
+from harness.model import CUT_OFF, Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response, Sending
 from harness.strict import StrictError, load_json
 from harness.transport.redact import Redactor
 
@@ -377,7 +377,7 @@ def call_row(call: Call, phases: Mapping[str, tuple[float, float] | None]) -> Ro
 
 
 def plan_json(plan: Plan) -> Json:
-    """A plan as JSON; ``plan_from`` is its inverse."""
+    """A plan as JSON; ``plan_from`` is its inverse. What most cases lack (``sending``, ``silent``) is left out of them."""
     return {
         "target": plan.target,
         "spec_sha256": plan.spec_sha256,
@@ -407,6 +407,8 @@ def plan_json(plan: Plan) -> Json:
                 },
                 "body": dict(case.body),
             }
+            | ({} if case.sending is None else {"sending": _sending_json(case.sending)})
+            | ({"silent": True} if case.silent else {})
             for case in plan.cases
         ],
     }
@@ -436,10 +438,44 @@ def plan_from(value: Json) -> Plan:
                 kind=case["kind"],
                 probes=tuple(case["probes"]),
                 source=Fact(**case["source"]) if case["source"] else None,
+                sending=_sending_from(case["sending"]) if "sending" in case else None,
+                silent=case.get("silent", False),
             )
             for case in value["cases"]
         ),
     )
+
+
+def _sending_json(sending: Sending) -> Json:
+    """What is otherwise, a body as text or, where it is none, in base64."""
+    named = {"method": sending.method, "content_type": sending.content_type, "credential": sending.credential}
+    row: dict[str, Json] = {name: value for name, value in named.items() if value is not None}
+    if sending.body is not None:
+        row["body"] = _plain_body(sending.body)
+    return row
+
+
+def _plain_body(data: bytes) -> Json:
+    try:
+        return {"text": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def _sending_from(row: Json) -> Sending:
+    """The inverse of ``_sending_json``.
+
+    Raises:
+        TypeError, ValueError: a member is not what it has to be.
+    """
+    texts = {name: value for name, value in row.items() if name != "body"}
+    if not all(isinstance(value, str) for value in texts.values()):
+        raise TypeError("sending, whose members are texts")
+    body = row.get("body")
+    if body is None:
+        return Sending(**texts)
+    raw = body["text"].encode() if "text" in body else base64.b64decode(body["base64"], validate=True)
+    return Sending(body=raw, **texts)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ Expect: TypeAlias = Literal["accept", "reject", "either"]
 CaseKind: TypeAlias = Literal["accept", "reject", "probe", "repeat", "warm-up"]
 """A valid request, a faulty one, a free question about the protocol, a paid repetition, or a valid request not timed."""
 
+RejectTier: TypeAlias = Literal["A", "B"]
+"""Whether a reject that is accepted breaks a promise, or is only worth knowing."""
+
 RunKind: TypeAlias = Literal["check", "bench"]
 """What a run is for: whether the documented promises are kept, or how long it takes and what it costs."""
 
@@ -77,13 +80,29 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """How a request leaves otherwise than the document has it; None for what is as ever.
+
+    ``body`` are bytes in place of the case's body in JSON; ``content_type`` is empty for none at all; ``credential`` is
+    a made-up value in place of the one with the key.
+    """
+
+    body: bytes | None = None
+    content_type: str | None = None
+    method: str | None = None
+    credential: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One request body and what must come of it.
 
     ``id`` derives from what the case is and never from its position. ``labels`` names, for an accept case, the
     partition label of every parameter; for a reject case ``parameter`` is the faulty one and ``fault`` its fault.
     ``images`` is the number of outputs the body asks for, ``usd`` the list price if it is accepted.
-    ``kind`` says what the case is for; ``probes`` names the free questions to ask beside its job.
+    ``kind`` says what the case is for; ``probes`` names the free questions to ask beside its job. ``sending`` is for a
+    fault that does not lie in the value of the body, or that no JSON can tell: ``body`` is then the valid one that the
+    request differs from. ``silent`` says that the document neither allows nor forbids what a reject sends.
     """
 
     id: str
@@ -99,6 +118,20 @@ class Case:
     source: Fact | None = None
     kind: CaseKind = "accept"
     probes: tuple[str, ...] = ()
+    sending: Sending | None = None
+    silent: bool = False
+
+    @property
+    def tier(self) -> RejectTier | None:
+        """Of a reject: A where the document forbids what it sends, B where it is silent or contradicts itself."""
+        if self.kind != "reject":
+            return None
+        return "A" if self.expect == "reject" else "B"
+
+    @property
+    def priced(self) -> bool:
+        """Whether the document, or a place in it, allows what is sent: its price is part of the plan's."""
+        return self.expect != "reject" and not self.silent
 
     def sent_as(self, body: Mapping[str, Json], images: int) -> Case:
         """The case as it was sent: with another body it is priced anew by its images, and asks nothing beside its job."""
@@ -127,8 +160,17 @@ class Plan:
 
     @property
     def usd(self) -> Decimal:
-        """List price of all cases that are expected to be accepted (``either`` included)."""
-        return sum((case.usd for case in self.cases if case.expect != "reject"), Decimal(0))
+        """List price of all cases that the document lets expect acceptance of, the contested ones included."""
+        return sum((case.usd for case in self.cases if case.priced), Decimal(0))
+
+
+SUBMIT_PROBE = "submit-"
+"""How the purpose of a probe begins that is a submit: it costs nothing unless it is accepted."""
+
+
+def begins(step: Step, purpose: str) -> bool:
+    """Whether a request of a step, and of a purpose if it is a probe, may begin a job."""
+    return step == "submit" or (step == "probe" and purpose.startswith(SUBMIT_PROBE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +178,8 @@ class Request:
     """One HTTP request as a flow asks for it: no credential, no clock, no connection.
 
     ``url`` is absolute. ``authenticated`` asks for the credential; whether it is attached is decided where the
-    request leaves, by the origin of ``url``. ``purpose`` names what a probe is about.
+    request leaves, by the origin of ``url``. ``credential`` is the name and the made-up value of a header that stands
+    in for it. ``purpose`` names what a probe is about.
     """
 
     step: Step
@@ -146,6 +189,12 @@ class Request:
     content_type: str | None = None
     authenticated: bool = True
     purpose: str = ""
+    credential: tuple[str, str] | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether it may begin a job, and with it a charge."""
+        return begins(self.step, self.purpose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +296,14 @@ class Exchange:
         return self.reply if isinstance(self.reply, Response) else None
 
     @property
+    def begins(self) -> bool:
+        """Whether it may have begun a job, and with it a charge."""
+        return begins(self.step, self.purpose)
+
+    @property
     def cut_off(self) -> bool:
         """Whether a read was cut off on this side: it says nothing, and its answer is still to be had."""
-        return self.request_body is None and isinstance(self.reply, Failure) and self.reply.kind == "interrupted"
+        return not self.begins and isinstance(self.reply, Failure) and self.reply.kind == "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

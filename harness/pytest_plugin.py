@@ -167,7 +167,7 @@ def _shown(finding: Finding, judged: Judged, target: TargetResult) -> str:
         lines.append(f"expected {finding.expected or '-'}, observed {finding.observed or '-'}")
     if finding.source is not None:
         lines.append(f"{finding.source.document}, {finding.source.where}: {finding.source.states}")
-    lines.append(curl(route, judged.case.body if finding.body is None else finding.body))
+    lines.append(curl(route, judged.case, finding.body))
     return "\n".join(log_line(visible(line, 4000)) for line in lines)
 
 

@@ -47,7 +47,7 @@ class AsRecorded:
             RecordEnds: the recorded run was cut off here.
             CassetteError: this was not recorded.
         """
-        if self.cut_off and request.body is not None and not self.played.tape.left(self.played.call, SUBMITS):
+        if self.cut_off and request.begins and not self.played.tape.left(self.played.call, SUBMITS):
             raise RecordEnds(self.cut_off)
         await self.played.due(request)
 

@@ -199,6 +199,7 @@ def footer_row(ended: Ended, audit: Json, unfinished: Mapping[str, str | None]) 
         "simulated": ended.simulated,
         "interrupted": ended.interrupted,
         "stopped": ended.stopped,
+        "left_out": ended.left_out,
         "unfinished": dict(unfinished),
         "audit": audit,
     }
@@ -290,7 +291,8 @@ def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress,
         # A report takes a moment to draw: SIGTERM promises to be gone within two.
         result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck is not None)
         audit, note = result.document["run"]["audit"], _narrower(made.targets, slots)
-        kept = keep_recording(directory, slots, audit) if slots and result.document["run"]["complete"] else ()
+        final = result.document["run"]["complete"] or ended.over
+        kept = keep_recording(directory, slots, audit) if slots and final else ()
     code = code or told[0]
     return Finished(directory, result, ended, unfinished, code or exit_status(result), kept, note if kept else "")
 

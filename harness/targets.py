@@ -144,6 +144,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         with_rejects=request.rejects,
         with_repeats=request.repeats,
         explore=request.explore,
+        risky=request.source == "simulate" or settings.provider(spec.provider).risky_rejects,
     )
     return narrowed(whole, request)
 

@@ -16,7 +16,7 @@ LEVELS = (
     {"model", "errors"},
     {"strict", "urls", "clock", "resources"},
     {"spec"},
-    {"secret", "schedule", "flow", "isolate"},
+    {"secret", "schedule", "flow", "isolate", "enough"},
     {"transport", "ledger"},
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks", "cassettes"},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -177,16 +180,62 @@ def test_every_command_is_one_line_of_shell_words(target: str) -> None:
     from harness.flow import Route
 
     route = Route(spec, result.flow, route_url)
-    for one in result.judged:
-        words = shlex.split(document.curl(route, one.case.body))
+    for case in (one.case for one in result.judged if one.case.sending is None and one.case.kind != "probe"):
+        words = shlex.split(document.curl(route, case))
         assert len(words) == 10
         sent = json.loads(words[9])
-        assert list(one.case.body) == list(sent)
+        assert list(case.body) == list(sent)
         prompt = spec.parameter("prompt")
         assert prompt is not None
-        text = one.case.body.get(prompt.name)
+        text = case.body.get(prompt.name)
         if isinstance(text, str) and len(text) < 300:
             assert text == sent[prompt.name]
+
+
+CURL = """#!{python}
+import json, sys
+found, words = dict(headers=[], body=None), iter(sys.argv[1:])
+for word in words:
+    if word == "--header":
+        found["headers"].append(next(words))
+    elif word == "--data-raw":
+        found["body"] = next(words).encode().hex()
+    elif word == "--data-binary":
+        assert next(words) == "@-"
+        found["body"] = sys.stdin.buffer.read().hex()
+    elif word == "--request":
+        found["method"] = next(words)
+    else:
+        found["url"] = word
+print(json.dumps(found))
+"""
+"""A curl that tells what it would send, and sends nothing."""
+
+
+@pytest.mark.parametrize("target", SPECS)
+def test_every_command_sends_what_was_sent(target: str, tmp_path: Path) -> None:
+    """In a real shell: the method, the media type, the credential and each byte of an odd request are the recorded ones."""
+    from harness.flow import Route
+
+    (tmp_path / "curl").write_text(CURL.format(python=sys.executable))
+    (tmp_path / "curl").chmod(0o700)
+    spec, history = SPECS[target], whole_run().history
+    result = next(one for one in built().targets if one.spec.target == target)
+    route = Route(spec, result.flow, history.header["targets"][target]["base_url"])
+    odd = [one.call for one in result.judged if one.call and (one.case.sending or "submit" in str(one.case.probes))]
+    script = "\n".join(document.curl(route, call.case) for call in odd)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", spec.credential.env: "***"}
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, check=True)
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(shown) == len(odd) >= 40
+    for call, one in zip(odd, shown, strict=True):
+        first = call.exchanges[0]
+        kind = first.request_headers.get("content-type")
+        credential = first.request_headers.get(spec.credential.header.lower())
+        told = [f"{spec.credential.header}: {credential}"] if credential else []
+        assert [first.method, first.url] == [one["method"], one["url"]]
+        assert [*told, f"Content-Type: {kind}" if kind else "Content-Type:"] == one["headers"]
+        assert (first.request_body or b"").hex() == (one["body"] or "")
 
 
 def test_a_key_appears_nowhere() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from codecs import BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -87,17 +88,29 @@ class _View:
     rename: Rename
 
     def case(self, case: Case) -> Case:
-        return replace(case, body=self.body(case.body, _strip(self._inputs(case.body))))
+        return self._case(case, _strip(self._inputs(case.body)))
 
-    def body(self, body: Mapping[str, Any], strip: Rename) -> Mapping[str, Any]:
-        renamed: Mapping[str, Any] = load_json(strip(self.rename(encode(body))))
-        return renamed
+    def _case(self, case: Case, strip: Rename) -> Case:
+        renamed: Mapping[str, Any] = load_json(self.raw(encode(case.body), strip))
+        sending = case.sending
+        if sending is not None and sending.body is not None:
+            sending = replace(sending, body=self.raw(sending.body, strip))
+        return replace(case, body=renamed, sending=sending)
+
+    def raw(self, body: bytes, strip: Rename) -> bytes:
+        """A request body's bytes; what is in UTF-16 is renamed as the text that it is."""
+        if not body.startswith(BOM_UTF16_LE):
+            return strip(self.rename(body))
+        text = body.decode("utf-16", "surrogatepass").encode("utf-8", "surrogatepass")
+        return BOM_UTF16_LE + strip(self.rename(text)).decode("utf-8", "surrogatepass").encode(
+            "utf-16-le", "surrogatepass"
+        )
 
     def call(self, call: Call) -> Call:
         strip = _strip({**self._inputs(call.case.body), **self._outputs(call)})
         return replace(
             call,
-            case=replace(call.case, body=self.body(call.case.body, strip)),
+            case=self._case(call.case, strip),
             exchanges=tuple(self.exchange(exchange, strip) for exchange in _told(call.exchanges)),
         )
 
@@ -114,7 +127,7 @@ class _View:
             exchange,
             url=url,
             request_headers=headers,
-            request_body=None if body is None else strip(self.rename(body)),
+            request_body=None if body is None else self.raw(body, strip),
             reply=self.reply(exchange, text, strip),
         )
 

@@ -5,6 +5,7 @@ Rules
 * A check sees the spec and the recorded calls of one case, and nothing else.
 * It returns None where it does not apply, no finding where the promise was kept, findings otherwise.
 * A check that crashes is ``unknown``: a defect of ours is never a provider's failure, nor its pass.
+* A case that was never sent is ``unknown``; where enough was accepted before it (``enough``), the first one says so.
 * Three jobs past the deadline and none completed is a finding about the target: ``job_completes`` fails.
 """
 
@@ -14,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.checks import jobs, outputs, probes, protocol, repeats
-from harness.checks.evidence import Anchor, Evidence
+from harness.checks.evidence import Anchor, Evidence, misplaced
+from harness.enough import left_out
 from harness.flow import Route
 from harness.isolate import ISOLATION, Culprits, isolations, recorded_outcome
-from harness.model import Call, Finding, Judged, Outcome, Plan, Verdict, worst
+from harness.model import Call, Case, Finding, Judged, Outcome, Plan, Verdict, worst
 
 Check = Callable[[Evidence], "list[Finding] | None"]
 
@@ -79,14 +81,25 @@ def judge(route: Route, plan: Plan, calls: Sequence[Call], anchor: Anchor | None
     first = {call.case.id: call for call in calls if call.derived is None}
     confirmed = {call.case.id: call for call in calls if call.derived == "confirmation"}
     culprits = _culprits(route, plan, first, calls)
+    reasons = {rest.cases[0].id: rest.reason for rest in left_out(plan.cases, calls)}
+    nobody = misplaced(calls)
     judged = []
     for case in plan.cases:
         call = first.get(case.id)
         if call is None:
-            judged.append(Judged(case, None, Verdict.UNKNOWN, (), {}))
+            judged.append(_never_sent(case, reasons.get(case.id)))
             continue
-        judged.append(_judge(Evidence(route, case, call, confirmed.get(case.id), calls, anchor, culprits.get(case.id))))
+        found = culprits.get(case.id)
+        judged.append(_judge(Evidence(route, case, call, confirmed.get(case.id), calls, anchor, found, nobody)))
     return _with_stalled(route, judged)
+
+
+def _never_sent(case: Case, reason: str | None) -> Judged:
+    if reason is None:
+        return Judged(case, None, Verdict.UNKNOWN, (), {})
+    name = "negative_data_rejection"
+    finding = Finding(name, Verdict.UNKNOWN, case.id, reason, case.parameter, "refused", "not sent")
+    return Judged(case, None, Verdict.UNKNOWN, (finding,), {name: Verdict.UNKNOWN})
 
 
 def _culprits(route: Route, plan: Plan, first: Mapping[str, Call], calls: Sequence[Call]) -> Mapping[str, Culprits]:

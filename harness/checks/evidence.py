@@ -50,7 +50,10 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One case with its call, the target's other calls, and where a 5xx asked for one, the confirming call."""
+    """One case with its call, the target's other calls, and where a 5xx asked for one, the confirming call.
+
+    ``misplaced`` is what ``misplaced`` says of all calls.
+    """
 
     route: Route
     case: Case
@@ -59,6 +62,7 @@ class Evidence:
     others: Sequence[Call] = ()
     anchor: Anchor | None = None
     culprits: Culprits | None = None
+    misplaced: int | None = None
 
     @property
     def spec(self) -> Spec:
@@ -96,14 +100,6 @@ class Evidence:
         mine = self.call.job_id
         return mine is not None and any(c.job_id == mine and c.id < self.call.id for c in self.others)
 
-    @cached_property
-    def misplaced(self) -> int | None:
-        """The one status, 404 or 405, with which every submit of the target was answered: nobody is there."""
-        submits = [call.of("submit")[-1].response for call in self.others if call.of("submit")]
-        statuses = {answer.status if answer is not None else None for answer in submits}
-        only = statuses.pop() if len(statuses) == 1 and len(submits) >= FEWEST_SUBMITS else None
-        return only if only in (404, 405) else None
-
     @property
     def past_deadline(self) -> bool:
         """Whether the job was not done in time; a synchronous one is not answered then."""
@@ -114,9 +110,10 @@ class Evidence:
 
     @cached_property
     def steps(self) -> Sequence[tuple[Exchange, Step]]:
-        """Every exchange with the API, with the flow's step that it belongs to."""
+        """Every exchange with the API, with the flow's step that it belongs to; another method asks something else."""
         named = self.flow.steps()
-        return [(e, named[e.step]) for e in self.call.exchanges if e.step in named]
+        strange = ("submit",) if _elsewhere(self.case) else ()
+        return [(e, named[e.step]) for e in self.call.exchanges if e.step in named and e.step not in strange]
 
     @cached_property
     def final(self) -> tuple[Exchange, Step] | None:
@@ -129,8 +126,14 @@ class Evidence:
         return None
 
     def value(self, exchange: Exchange) -> Json:
-        """The JSON of an answer, or None."""
-        return body_json(exchange.response) if exchange.response is not None else None
+        """The JSON of an answer, or None; every check asks for it, and it is read once."""
+        if id(exchange) not in self._values:
+            self._values[id(exchange)] = body_json(exchange.response) if exchange.response is not None else None
+        return self._values[id(exchange)]
+
+    @cached_property
+    def _values(self) -> dict[int, Json]:
+        return {}
 
     @cached_property
     def answer(self) -> Json:
@@ -214,9 +217,28 @@ class Evidence:
             verdict, source = Verdict.WARN, weak
         return Finding(check, verdict, self.case.id, message, parameter, expected, observed, source)
 
+    def about_refusal(self, finding: Finding) -> Finding:
+        """A finding about how a request is refused: what no body of the document is, anything in front may refuse."""
+        odd = self.case.sending is not None and finding.verdict is Verdict.FAIL
+        return finding.weighed(Verdict.WARN) if odd else finding
+
     def unknown(self, check: str, message: str, observed: str = "", parameter: str | None = None) -> Finding:
         """A finding that nothing can be said."""
         return Finding(check, Verdict.UNKNOWN, self.case.id, message, parameter, "", observed)
+
+
+def misplaced(calls: Iterable[Call]) -> int | None:
+    """The one status, 404 or 405, with which every submit of a target was answered: nobody is there."""
+    submits = [call.of("submit") for call in calls if not _elsewhere(call.case)]
+    answers = [steps[-1].response for steps in submits if steps]
+    statuses = {answer.status if answer is not None else None for answer in answers}
+    only = statuses.pop() if len(statuses) == 1 and len(answers) >= FEWEST_SUBMITS else None
+    return only if only in (404, 405) else None
+
+
+def _elsewhere(case: Case) -> bool:
+    """Whether a case asks for another operation than the documented one."""
+    return case.sending is not None and case.sending.method is not None
 
 
 def data_uri(text: str) -> tuple[str | None, bytes | None]:

@@ -193,7 +193,8 @@ def _positions(seen: Evidence) -> list[Finding]:
 def error_names_parameter(seen: Evidence) -> Findings:
     """A refusal names the parameter that is wrong; no document promises it, so that it is only noted."""
     parameter = seen.case.parameter
-    if parameter is None or seen.call.outcome is not Outcome.REJECTED:
+    # What cannot be read as JSON has no parameter yet.
+    if parameter is None or seen.case.sending is not None or seen.call.outcome is not Outcome.REJECTED:
         return None
     for _, step, answer in reversed(list(api_answers(seen))):
         if answer.status < 400:

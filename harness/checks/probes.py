@@ -10,26 +10,27 @@ from urllib.parse import urlsplit
 
 from harness.checks.evidence import Evidence, show
 from harness.checks.protocol import once
-from harness.model import Exchange, Finding, Json, Verdict
+from harness.model import SUBMIT_PROBE, Exchange, Finding, Json, Verdict
 
 Findings = list[Finding] | None
 
 
 def ignored_auth(seen: Evidence) -> Findings:
-    """Without the key nothing is accepted and nothing is shown."""
-    asked = seen.probes("submit-without-key", "status-without-key", "result-without-key")
+    """Without the key, or with another credential in its place, nothing is accepted and nothing is shown."""
+    submits = [e for e in seen.call.of("probe") if e.purpose.startswith(SUBMIT_PROBE)]
+    asked = [*submits, *seen.probes("status-without-key", "result-without-key")]
     if not asked:
         return None
     found = []
     for exchange in asked:
         credential, answer = seen.spec.credential, exchange.response
-        what = exchange.purpose.replace("-without-key", "")
+        what = exchange.purpose.replace("-", " ")
         if answer is None or answer.status == 429 or answer.status >= 500:
-            found.append(seen.unknown("ignored_auth", f"the {what} without the key got no answer that tells"))
+            found.append(seen.unknown("ignored_auth", f"the {what} got no answer that tells"))
         elif answer.status < 300:
             finding = seen.grade(
                 "ignored_auth",
-                f"the {what} is answered without the key",
+                f"the {what} is answered {answer.status}",
                 sources=[credential.source],
                 expected="401 or 403",
                 observed=str(answer.status),

@@ -289,7 +289,7 @@ def error_shape(seen: Evidence) -> Findings:
                     observed=violation.observed,
                 )
             )
-    return once(found)
+    return once([seen.about_refusal(finding) for finding in found])
 
 
 def job_lifecycle(seen: Evidence) -> Findings:
@@ -418,6 +418,8 @@ def limits(seen: Evidence) -> Findings:
 
 def credentials_accepted(seen: Evidence) -> Findings:
     """The key is accepted; otherwise nothing can be said about anything else."""
+    if seen.case.sending is not None:
+        return None  # an odd request may be refused like a key by whatever stands in front
     refused = [e.response.status for e, _ in seen.steps if e.response is not None and e.response.status in KEY_REFUSED]
     if refused:
         return [

@@ -15,8 +15,8 @@ Rules
 * What is explored beyond a tier follows its rows; its id is a hash of its body.
 * A row names a label of each parameter; what a label leaves open (an interior, a text) is drawn for the row, by the seed,
   and stands in the plan from then on (``concrete``).
-* A case's id says what it is: ``target/parameter/fault`` for a reject, ``target/accept/parameter=label-hash`` for an
-  accept case, whose hash is of its labels, in whatever order they stand, and never of what was drawn.
+* A case's id says what it is: ``target/parameter/fault`` for a reject (``rejects``), ``target/accept/parameter=label-hash``
+  for an accept case, whose hash is of its labels, in whatever order they stand, and never of what was drawn.
 * Every case is priced; the parameter whose role is ``count`` multiplies.
 """
 
@@ -33,14 +33,14 @@ from typing import TYPE_CHECKING
 
 from harness.errors import InputError, UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
-from harness.model import Case, Expect, Fact, Json, Plan
+from harness.model import Case, Json, Plan
 from harness.planning import arrays, constraints
 from harness.planning.concrete import Body, bodies, with_labels
 from harness.planning.labels import Label, canonical
 from harness.planning.partitions import partition
-from harness.planning.rejects import faults
+from harness.planning.rejects import Rejects
 from harness.planning.schemas import completed
-from harness.spec import Flow, Parameter, Spec
+from harness.spec import Flow, Spec
 from harness.spec.contract import AT
 
 if TYPE_CHECKING:
@@ -66,8 +66,11 @@ def build(
     with_rejects: bool = True,
     with_repeats: bool = False,
     explore: int = 0,
+    risky: bool = False,
 ) -> Plan:
     """The plan of a target: single-fault rejects, the accept cases of the tier, ``explore`` more, the paid repetitions.
+
+    ``risky`` allows rejects that could get an account banned, or be dear where they are accepted.
 
     Raises:
         UsageError: there is no such tier.
@@ -87,7 +90,9 @@ def build(
     accepts += tuple(_explored(spec, fixed, labels, accepts, explore, seed, usd_per_image))
     rejects: tuple[Case, ...] = ()
     if with_rejects:
-        rejects = (*_probes(spec, flow, base, usd_per_image), *_rejects(spec, free, base, usd_per_image))
+        good = {name: next(label.value for label in domain if not label.absent) for name, domain in labels.items()}
+        faulty = Rejects(spec, flow, base, good, usd_per_image, assets, risky)
+        rejects = (*_probes(spec, flow, base, usd_per_image), *faulty.credentials(), *faulty.cases())
         accepts = _with_probes(accepts)
     repeats = tuple(_repeats(spec, flow, base, usd_per_image)) if with_repeats or tier == "pairwise" else ()
     return Plan(
@@ -291,30 +296,6 @@ def explored(spec: Spec, named: Mapping[str, str], body: Body, usd_per_image: De
 def _slug(text: str) -> str:
     """A name or a label in an id: of letters, digits and what stands in numbers and ratios."""
     return re.sub(r"[^\w:.-]+", "-", text)[:40]
-
-
-def _rejects(spec: Spec, free: Sequence[Parameter], base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:
-    for parameter in free:
-        for fault in faults(parameter):
-            body = {**base, parameter.name: fault.value}
-            if fault.missing:
-                del body[parameter.name]
-            contested = spec.contested(body)
-            expect: Expect = "either" if contested else "reject"
-            source: Fact = contested.places[0] if contested else parameter.source
-            yield Case(
-                id=f"{spec.target}/{parameter.name}/{fault.name}",
-                target=spec.target,
-                body=body,
-                expect=expect,
-                why=contested.states if contested else fault.why,
-                images=spec.images_asked(body),
-                usd=usd_per_image * spec.images_asked(body),
-                parameter=parameter.name,
-                fault=fault.name,
-                source=source,
-                kind="reject",
-            )
 
 
 def _probes(spec: Spec, flow: Flow, base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:

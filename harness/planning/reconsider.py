@@ -3,8 +3,8 @@
 Rules
 -----
 * A case keeps its id, its body and its price; what changes is whether the body is to be accepted, and by which fact.
-* Only a parameter whose contract has changed can turn a reject into a valid request: a fault that no schema sees
-  (a file that cannot be fetched) stays one.
+* Only a parameter whose contract has changed can turn a reject into a valid request. A fault that no schema sees stays
+  one: a file that cannot be fetched, a text that is no JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ def reconsidered(case: Case, spec: Spec, changed: Collection[str]) -> Case:
     """A case as the spec sees it; ``changed`` are the parameters whose contract is another one than when it was planned."""
     if case.kind not in (*VALID, "reject") or not changed:
         return case
+    if case.sending is not None:
+        return case
+    if case.silent:
+        return _forbidden(case, spec, changed)
     contested = spec.contested(case.body)
     if contested is not None:
         return replace(case, expect="either", why=contested.states, source=contested.places[0])
@@ -33,6 +37,15 @@ def reconsidered(case: Case, spec: Spec, changed: Collection[str]) -> Case:
     if case.kind == "reject" and case.parameter in changed and not list(violated(spec, case.body)):
         return replace(case, kind="accept", expect="accept", why="every value lies within what the document states now")
     return case
+
+
+def _forbidden(case: Case, spec: Spec, changed: Collection[str]) -> Case:
+    """A case on which the document was silent: rejected, if it now forbids what is sent."""
+    if case.parameter not in changed or case.parameter not in set(violated(spec, case.body)):
+        return case
+    source = next((one.source for one in spec.parameters if one.name == case.parameter), case.source)
+    why = f"{case.parameter} is not within what the document states now"
+    return replace(case, expect="reject", silent=False, why=why, source=source)
 
 
 def violated(spec: Spec, body: Mapping[str, Json]) -> Iterator[str]:

@@ -60,7 +60,7 @@ def about(by_tier: Mapping[str, Plan], price: UsdPrice) -> Json:
 
 def paid(plan: Plan) -> list[Case]:
     """The cases that cost money unless they are refused: all that may be accepted."""
-    return [case for case in plan.cases if case.expect != "reject"]
+    return [case for case in plan.cases if case.priced]
 
 
 def everything(plan: Plan) -> Decimal:
@@ -90,12 +90,13 @@ def _parameters(spec: Spec, plan: Plan) -> Table:
 
 
 def _cases(plan: Plan) -> Table:
-    table = _table(("expect", False), ("USD", True), ("case", False), ("why", False))
+    table = _table(("expect", False), ("tier", False), ("USD", True), ("case", False), ("why", False))
     news = dict(_news(plan))
     for case in plan.cases:
-        usd = "free" if case.expect == "reject" else f"{case.usd:.3f}"
+        usd = f"{case.usd:.3f}" if case.priced else "free"
         why = news.get(case.id, "") if case.expect == "accept" else case.why
-        table.add_row(*map(Text, (case.expect, usd, case.id.removeprefix(f"{plan.target}/"), why or case.why)))
+        name = case.id.removeprefix(f"{plan.target}/")
+        table.add_row(*map(Text, (case.expect, case.tier or "", usd, name, why or case.why)))
     return table
 
 
@@ -144,7 +145,7 @@ def _notes(plan: Plan, price: UsdPrice) -> Iterator[str]:
     counts = Counter(case.expect for case in plan.cases)
     said = ", ".join(f"{number} {expect}" for expect, number in sorted(counts.items()))
     yield f"{plan.tier}: {len(plan.cases)} requests ({said}); {plan.usd:.2f} USD if all that may be accepted are"
-    free = [case for case in plan.cases if case.expect == "reject"]
+    free = [case for case in plan.cases if not case.priced]
     if free:
         yield f"{len(free)} of them are to be refused and free; each that is accepted after all costs an image or more"
     yield f"price: {price.source}"

@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,13 +22,13 @@ from typing import Any
 from harness.audit import judged as judged_audit
 from harness.checks import judge
 from harness.checks.evidence import Anchor, Evidence
-from harness.flow import Route
+from harness.flow import Route, asks_without_key, without_key_request
 from harness.history import History
 from harness.metrics.cost import Cost, cost
 from harness.metrics.coverage import NO_COVERAGE, coverage
 from harness.metrics.phases import PHASES, not_separable, phases
 from harness.metrics.quantiles import quantile
-from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, RunKind, Verdict, worst
+from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, Request, RunKind, Verdict, worst
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Spec
 from harness.urls import show_origin, without_query
@@ -244,25 +245,57 @@ def _finding(finding: Finding, one: Judged, route: Route) -> Json:
         "source": None
         if source is None
         else {"document": source.document, "where": source.where, "states": source.states},
-        "request": curl(route, one.case.body if finding.body is None else finding.body),
+        "request": curl(route, one.case, finding.body),
     }
 
 
-def curl(route: Route, sent: Mapping[str, Json]) -> str:
-    """A request body as a command for a shell, the key as a variable that the shell puts in."""
-    request, credential = route.submit(sent), route.spec.credential
-    body = (request.body or b"").decode("utf-8", "replace")
-    if len(body) > CURL_BODY:
-        body = json.dumps(_shortened(sent), ensure_ascii=False)
-    # The name of the variable is checked by the extension's schema; the words before it come from a file.
-    before = shlex.quote(f"{credential.header}: {credential.scheme}".rstrip() + " ")
-    parts = (
-        f"curl --request {request.method} {shlex.quote(without_query(request.url))}",
-        f'--header {before}"${credential.env}"',
-        "--header 'Content-Type: application/json'",
-        f"--data-raw {shlex.quote(body)}",
-    )
+def curl(route: Route, case: Case, shorter: Mapping[str, Json] | None = None) -> str:
+    """A case's submit as a command for a shell, the key as a variable that the shell puts in.
+
+    ``shorter`` is a body to show instead.
+    """
+    request = _submit(route, case if shorter is None else replace(case, body=shorter))
+    body = request.body or b""
+    if len(body) > CURL_BODY and (case.sending is None or case.sending.body is None):
+        body = json.dumps(_shortened(case.body if shorter is None else shorter), ensure_ascii=False).encode()
+    before, data = _data(body)
+    kind = f" {request.content_type}" if request.content_type else ""
+    parts = [
+        f"{before}curl --request {request.method} {shlex.quote(without_query(request.url))}",
+        *_credential(route, request),
+        f"--header 'Content-Type:{kind}'",
+        *data,
+    ]
     return " ".join(parts)
+
+
+def _submit(route: Route, case: Case) -> Request:
+    return without_key_request(route, case) if asks_without_key(case) else route.submit(case.body, case.sending)
+
+
+def _credential(route: Route, request: Request) -> Iterator[str]:
+    """The header of the credential, if the request has one."""
+    if request.credential is not None:
+        yield f"--header {shlex.quote(': '.join(request.credential))}"
+    elif request.authenticated:
+        # The name of the variable is checked by the extension's schema; the words before it come from a file.
+        credential = route.spec.credential
+        before = shlex.quote(f"{credential.header}: {credential.scheme}".rstrip() + " ")
+        yield f'--header {before}"${credential.env}"'
+
+
+def _data(body: bytes) -> tuple[str, list[str]]:
+    """What makes a body for curl, before the command and in it; bytes that no argument can hold come through a pipe."""
+    if not body:
+        return "", []
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" not in text:
+        return "", [f"--data-raw {shlex.quote(text if len(text) <= CURL_BODY else text[:CURL_BODY] + '…')}"]
+    octal = "".join(f"\\{byte:03o}" for byte in body[:CURL_BODY])
+    return f"printf '{octal}' | ", ["--data-binary @-"]
 
 
 def _shortened(value: Json) -> Json:

@@ -7,7 +7,7 @@ the spec alone, so that an endpoint described in YAML is simulated without a lin
 * ``images``: a real image from a hash.
 * ``queue``: when jobs run.
 * ``answers``: an answer's body from a schema and values by role.
-* ``verdicts``: whether a request body is accepted.
+* ``inputs``: whether an input image could be fetched and decoded. ``verdicts``: whether a request body is accepted.
 * ``variations``: the seam for planted faults and healthy variants.
 * ``bill``: what was charged.
 * ``provider``: the account and its endpoints.

@@ -6,8 +6,8 @@ Rules
   Flows on one server serve each other's operations, as the one host would.
 * A request is routed, then its key is looked at, then its body. Whatever is wrong below a prefix is answered in the
   provider's own shape: 404 for no such path, 405 with ``Allow``, 413 for a body over the limit.
-* Endpoints that share a path are told apart by the constants in the body; a body that names none of them is the
-  first one's to refuse.
+* Endpoints that share a path are told apart by the constants in the body; a body that names none of them is refused by
+  the one that has least against it.
 * Images lie under ``/assets/<provider>/``, without a key, like on any provider's CDN.
 * ``/-/ledger`` says what was billed, by target: the other side of a run's own account of its money.
 * Every answer carries ``x-harness-simulator``, so that nobody takes it for a provider's.
@@ -127,7 +127,7 @@ class Front:
         if found is None:
             return first.error("unknown_job", f"There is nothing at {path[:200]}.", status=404)
         match, methods = found
-        operated = methods.get(request.method)
+        operated = methods.get(request.method) or methods.get(_understood(methods, request.method))
         if operated is None:
             reply = first.error("unknown_job", f"{request.method} is not allowed here.", status=405)
             return Reply(reply.status, reply.body, reply.media_type, {"allow": ", ".join(methods)})
@@ -146,6 +146,12 @@ class Front:
                 yield match, methods
 
 
+def _understood(methods: Mapping[str, Operated], method: str) -> str:
+    """What the endpoint of a submit takes a method for."""
+    submit = next((one for one in methods.values() if one.step == "submit"), None)
+    return submit.endpoints[0].method(method) if submit else method
+
+
 def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{[^}]+\\\}", "([^/]+)", re.escape(path)))
 
@@ -156,15 +162,16 @@ async def _submit(operated: Operated, request: Request, place: Place) -> Reply:
         data = await _body(request)
     except OversizeError:
         return endpoint.error("invalid", f"The body has more than {LARGEST_BODY} bytes.", status=413)
-    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     data, content_type = endpoint.received(data, content_type)
     if not JSON_TYPES.fullmatch(content_type):
-        return endpoint.unreadable(f"The content type {content_type[:80]} is not JSON.")
+        return endpoint.unreadable(f"The content type is {content_type[:80] or 'missing'}, and not JSON's.")
     try:
         body = load_json(data)
     except StrictError as error:
         return endpoint.unreadable(f"The body cannot be read: {error}.")
-    named = next((candidate for candidate in operated.endpoints if candidate.takes(body)), endpoint)
+    named = next((one for one in operated.endpoints if one.takes(body)), None)
+    named = named or min(operated.endpoints, key=lambda one: one.complaints(body))
     return await named.submit(named.spec.flows[operated.flow], place, body)
 
 

@@ -247,11 +247,12 @@ class Endpoint:
 
     def admits(self, step: StepName, headers: Mapping[str, str]) -> bool:
         """Whether a request to a step is let in; header names are in lower case."""
-        return bool(varied(self.variations, "key", step, self._accepts_key(headers)))
+        given = headers.get(self.spec.credential.header.lower())
+        accepted = varied(self.variations, "credential", given, self._accepts_key(given))
+        return bool(varied(self.variations, "key", step, accepted))
 
-    def _accepts_key(self, headers: Mapping[str, str]) -> bool:
+    def _accepts_key(self, given: str | None) -> bool:
         credential = self.spec.credential
-        given = headers.get(credential.header.lower())
         if given is None:
             return credential.optional
         scheme, _, key = given.partition(" ") if credential.scheme else ("", "", given)
@@ -260,6 +261,16 @@ class Endpoint:
     def takes(self, body: Json) -> bool:
         """Whether a body names this endpoint, where several share a path."""
         return isinstance(body, dict) and all(body.get(name) == value for name, value in self.spec.constants.items())
+
+    def complaints(self, body: Json) -> int:
+        """How much speaks against a body here."""
+        refusal = self._verdicts.refusal(body)
+        return len(refusal.flaws) if refusal else 0
+
+    def method(self, method: str) -> str:
+        """The method of a request to the submit's path as it is going to be understood."""
+        understood: str = varied(self.variations, "method", method)
+        return understood
 
     def received(self, data: bytes, media_type: str) -> tuple[bytes, str]:
         """The bytes and media type of a submit as they are going to be read."""

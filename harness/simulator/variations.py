@@ -34,6 +34,8 @@ class Variation:
     """What one simulated endpoint does otherwise; the last argument of a hook is what it may replace.
 
     ``key``: step, whether the request's key is accepted.
+    ``credential``: what stands in the credential's header or None, whether it is accepted.
+    ``method``: the method of a request to the path of a submit, as it is routed.
     ``received``: a submit's bytes and media type, before they are parsed.
     ``refusal``: body, None or the refusal of it.
     ``instead``: endpoint, body, its refusal or None, None or an answer in place of everything that would follow;
@@ -52,6 +54,8 @@ class Variation:
 
     id: str
     key: Callable[[Step, bool], bool] = _unchanged
+    credential: Callable[[str | None, bool], bool] = _unchanged
+    method: Callable[[str], str] = _unchanged
     received: Callable[[tuple[bytes, str]], tuple[bytes, str]] = _unchanged
     refusal: Callable[[Any, Refusal | None], Refusal | None] = _unchanged
     instead: Callable[[Endpoint, Any, Refusal | None, Reply | None], Reply | None] = _unchanged

@@ -5,6 +5,7 @@ Rules
 * The body is judged by JSON Schema 2020-12 as the document states it. Unknown fields pass unless the schema closes.
 * Where the documents contradict themselves or are silent about a body (``contested``), the flaws in the parameters
   that the doubt is about are forgiven, and no others.
+* An input image that could not be fetched or decoded is a flaw too, and one that is an address, no doubt forgives.
 * Texts are bounded: a body of megabytes does not come back in the message about it.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from harness.model import Json
+from harness.simulator.inputs import BadImage, bad_images
 from harness.spec.contract import Spec
 
 LONGEST_MESSAGE = 300
@@ -47,16 +49,24 @@ class Verdicts:
     """The judge of one endpoint's request bodies."""
 
     def __init__(self, spec: Spec) -> None:
+        self._spec = spec
         self._validator = Draft202012Validator(spec.input_schema)
         self._doubts = tuple((a, frozenset(_names(a.contested))) for a in spec.ambiguities if a.contested is not None)
 
     def refusal(self, body: Json) -> Refusal | None:
         """The refusal of a body, or None where it is accepted."""
         flaws = [_flaw(error) for error in self._validator.iter_errors(body)]
+        images = list(bad_images(self._spec, body))
+        flaws += [_of_image(image) for image in images if not image.address]
         if flaws and isinstance(body, dict):
             doubtful = {name for doubt, names in self._doubts if doubt.contests(body) for name in names}
             flaws = [flaw for flaw in flaws if flaw.parameter not in doubtful]
+        flaws += [_of_image(image) for image in images if image.address]
         return Refusal(tuple(flaws[:MOST_FLAWS])) if flaws else None
+
+
+def _of_image(image: BadImage) -> Flaw:
+    return Flaw(image.path, f"{'.'.join(map(str, image.path))}: {image.why}")
 
 
 def _flaw(error: Any) -> Flaw:

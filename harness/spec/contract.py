@@ -140,13 +140,17 @@ def _walk(value: Json, path: tuple[str, ...]) -> Iterator[Json]:
 
 @dataclass(frozen=True)
 class Operation:
-    """One documented operation: ``answers`` maps a status (``200``, ``4XX``, ``default``) to media types and shapes."""
+    """One documented operation: ``answers`` maps a status (``200``, ``4XX``, ``default``) to media types and shapes.
+
+    ``takes`` are the media types of its requests.
+    """
 
     id: str
     method: str
     path: str
     source: Fact
     answers: Mapping[str, Mapping[str, Shape]]
+    takes: frozenset[str] = frozenset()
 
     def answer(self, status: int) -> Mapping[str, Shape] | None:
         """The documented media types and shapes of a status code, or None where the document has none for it."""
@@ -298,7 +302,7 @@ class Spec:
     """One endpoint.
 
     ``constants`` are the parameters with one documented value (``model``); ``interactions`` are groups of parameters that
-    the document relates to each other, by name.
+    the document relates to each other, by name. ``fixed`` are the parameters of the constants.
     """
 
     target: str
@@ -321,6 +325,7 @@ class Spec:
     job_header: str | None
     ambiguities: tuple[Ambiguity, ...]
     interactions: tuple[tuple[str, ...], ...] = ()
+    fixed: tuple[Parameter, ...] = ()
 
     @property
     def provider(self) -> str:

@@ -294,6 +294,7 @@ class _Builder:
             job_header=self.extension.get("job_header"),
             ambiguities=tuple(self.ambiguities()),
             interactions=tuple(self.interactions({p.name for p in parameters})),
+            fixed=tuple(p for p in parameters if p.name in constants),
         )
 
     def fact(self, source: Mapping[str, Any], pointer: str) -> Fact:
@@ -327,6 +328,7 @@ class _Builder:
                             )
                             for status, answer in node.get("responses", {}).items()
                         },
+                        takes=frozenset(name.lower() for name in node.get("requestBody", {}).get("content", {})),
                     ),
                 )
 

@@ -13,7 +13,7 @@ Rules
   nanoseconds since the recording began), ``harness`` (which call, case and step it belongs to, and the hash of the plan
   that it answers) and ``error`` (a transport failure, whose status is then 599).
 * A body of ``BLOB_BYTES`` or more, and one that is no text, is stored beside the cassettes as ``blobs/<sha256>``; in its
-  place stands ``vcr-blob:sha256:<hex>``.
+  place stands ``vcr-blob:sha256:<hex>``. So is a question that vcrpy's matcher does not find equal to itself (``NaN``).
 * ``Tape`` gives the answers again, each call's in the order in which they were sent; what is asked is found by call,
   method, URL and canonical body, in constant time. ``Played`` gives each one at its recorded instant.
 """
@@ -182,8 +182,19 @@ def write(exchanges: Iterable[Exchange], start_ns: int, plan_sha256: str) -> tup
 
 def _request(exchange: Exchange, blobs: dict[str, bytes]) -> VcrRequest:
     # Like vcrpy's own recordings of httpx: the address as it leaves, and an empty body where there is none.
-    body = _stored(exchange.request_body or b"", blobs)
+    body = exchange.request_body or b""
+    body = _beside(body, blobs) if _unlike_itself(body) else _stored(body, blobs)
     return VcrRequest(exchange.method, as_sent(exchange.url), body, dict(exchange.request_headers))
+
+
+def _unlike_itself(body: bytes) -> bool:
+    """Whether vcrpy reads a body as JSON that equals nothing: it holds NaN where a value is."""
+    if b"NaN" not in body:
+        return False
+    with suppress(StrictError):
+        load_json(body)
+        return False
+    return True
 
 
 def _response(exchange: Exchange, start_ns: int, plan_sha256: str, blobs: dict[str, bytes]) -> dict[str, Any]:
@@ -228,6 +239,11 @@ def _stored(body: bytes, blobs: dict[str, bytes]) -> bytes:
             pass
         else:
             return body
+    return _beside(body, blobs)
+
+
+def _beside(body: bytes, blobs: dict[str, bytes]) -> bytes:
+    """The placeholder of a body that lies beside the cassette."""
     digest = hashlib.sha256(body).hexdigest()
     blobs[digest] = body
     return f"{BLOB}{digest}".encode()

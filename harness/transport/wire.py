@@ -126,6 +126,10 @@ class Wire:
         if self.key and credential:
             headers[credential[0].lower()] = credential[1]
             recorded[credential[0].lower()] = f"{self.key.scheme} {MASK}".strip()
+        elif request.credential:
+            # Made up, and so part of what was asked.
+            name, value = request.credential
+            headers[name.lower()] = recorded[name.lower()] = value
         return headers, recorded
 
     def _transport(self, request: Request) -> httpx.AsyncBaseTransport:

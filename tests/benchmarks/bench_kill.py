@@ -53,7 +53,7 @@ from harness import run
 from harness.cassettes import slots_under
 from harness.config import Config
 from harness.errors import HarnessError
-from harness.flow import WITHOUT_KEY, encode
+from harness.flow import WITHOUT_KEY, asks_without_key, encode
 from harness.history import FILE, History, read
 from harness.metrics.cost import cost
 from harness.model import LOST, Call
@@ -307,7 +307,8 @@ def _unkeyed(history: History) -> int:
 
 def _intents(calls: tuple[Call, ...]) -> Counter[str]:
     """The bodies that a history has intents of, those apart that go without the key."""
-    return Counter(sha256(encode(call.case.body)).hexdigest() for call in calls if WITHOUT_KEY not in call.case.probes)
+    keyed = (call.case for call in calls if not asks_without_key(call.case))
+    return Counter(sha256(encode(case.body)).hexdigest() for case in keyed)
 
 
 # All of it -----------------------------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@ Measured, on the default flow of each shipped target, nothing sent but what Sche
 1. Each tier: requests, images, the shares of labels, pairs of classes and pairs of labels that are sent; the share of
    pairs of classes that undisputed values have and that are sent in requests which nobody contests; the request with
    which the last label is sent; processor seconds.
-2. The same for others: ``covertable`` and PICT, the pairwise generators, in the package and in the program ``pict``, where
+2. Rejects by target and family: tier A, which the document forbids, and after a plus tier B, which it contests or is silent
+   about; then those that are risky, which a live run sends only where they are allowed.
+3. The same as 1. for others: ``covertable`` and PICT, the pairwise generators, in the package and in the program ``pict``, where
    they are installed; the coverage phase of Schemathesis; and chance: a label drawn for each parameter by Hypothesis, as
    many requests as ``core`` and as ``pairwise`` have.
-3. Planted faults: an endpoint that refuses two, or three, values of different parameters together. Each is drawn by seed,
+4. Planted faults: an endpoint that refuses two, or three, values of different parameters together. Each is drawn by seed,
    of classes and of labels, from undisputed values; pairs of classes from those that ``core`` states to cover. A fault is
    met when a request that is surely to be accepted holds all of its values: the check on acceptance then fails, as
    ``tests/conformance`` proves. In brackets: met by any request, contested ones included.
@@ -37,6 +39,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -49,7 +52,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from harness.model import Plan
+from harness.model import Case, Plan
 from harness.planning import TIERS, build
 from harness.planning.partitions import partition
 from harness.simulator import Settings, spawned
@@ -349,6 +352,41 @@ def detection(targets: Sequence[Target], sent: Mapping[str, Sequence[Sent]], amo
         yield line
 
 
+FAMILIES = ("type", "bound", "number", "member", "image", "body", "content-type", "method")
+_OF_FAULT = {"missing": "type", "null": "type", "wrong-type": "type", "quoted": "type", "fraction": "type",
+             "below": "bound", "above": "bound", "far": "bound", "beyond": "bound", "unknown": "member",
+             "wrong-case": "member", "padded": "member", "empty": "member", "malformed": "member", "cut-short": "member",
+             "doubled": "member", "full-width": "member"}  # fmt: skip
+
+
+def rejects(targets: Sequence[Target]) -> Iterator[list[str]]:
+    """How many rejects of each family a target is sent, and how many more where risky ones are allowed."""
+    totals = Counter[tuple[str, str]]()
+    for target in targets:
+        spec = target.spec
+        plans = [build(spec, flow=spec.default_flow, usd_per_image=Decimal(1), risky=risky) for risky in (False, True)]
+        usual, all_of_them = ([case for case in plan.cases if case.tier] for plan in plans)
+        counts = Counter((family(case), str(case.tier)) for case in usual)
+        totals += counts + Counter({("risky", ""): len(all_of_them) - len(usual)})
+        yield [spec.target, *_counted(counts), f"{len(usual)}", f"{len(all_of_them) - len(usual)}"]
+    together = sum(number for (name, _), number in totals.items() if name != "risky")
+    yield ["together", *_counted(totals), f"{together}", f"{totals['risky', '']}"]
+
+
+def family(case: Case) -> str:
+    """What a reject gets wrong."""
+    if case.parameter is None:
+        return case.id.split("/")[2]
+    fault = (case.fault or "").removeprefix("second-").removeprefix("item-")
+    return "number" if case.sending else next((of for word, of in _OF_FAULT.items() if fault.startswith(word)), "image")
+
+
+def _counted(counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    for name in FAMILIES:
+        forbidden, open_ = counts[name, "A"], counts[name, "B"]
+        yield f"{forbidden} + {open_}" if open_ else f"{forbidden}"
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is its names."""
     widths = [max(len(row[n]) for row in [columns, *rows] if n < len(row)) for n in range(len(columns))]
@@ -375,6 +413,8 @@ def main() -> None:
         tier: {target.spec.target: len(one.rows) for target, one in zip(targets, tiers[tier], strict=True)}
         for tier in ("core", "pairwise")
     }
+    table("2. Rejects", ("target", *FAMILIES, "together", "risky"), list(rejects(targets)))
+
     others: dict[str, Callable[[Target], Sent | None]] = {
         "covertable": by_covertable,
         f"PICT, best of {SEEDS} seeds": by_pict,
@@ -388,11 +428,11 @@ def main() -> None:
         rows += coverage(name, targets, sent, each=False) if sent else [[name, NOT_INSTALLED]]
         if name.startswith("chance"):
             chances[name] = sent
-    table("2. Others, all targets", ("generator", *COLUMNS), rows)
+    table("3. Others, all targets", ("generator", *COLUMNS), rows)
 
     met_by = {**tiers, **chances}
     faults = list(detection(targets, met_by, 10 if quick else FAULTS))
-    title = "3. Planted faults met by a request that is surely to be accepted (by any)"
+    title = "4. Planted faults met by a request that is surely to be accepted (by any)"
     table(title, ("refused together", "faults", *met_by), faults)
 
 

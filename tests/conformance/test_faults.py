@@ -18,9 +18,6 @@ SHAPES = ("fal/flux-pro-kontext-multi", "umodelverse/flux-kontext-pro")
 """A queue and a synchronous answer: their faults are planted in full, of the other targets those that these lack."""
 
 NOT_SENT = {
-    "accepts-duplicate-keys": "bodies that are not JSON are not planned yet",
-    "accepts-truncated-json": "bodies that are not JSON are not planned yet",
-    "accepts-any-content-type": "other media types are not planned yet",
     "body-code-differs": "no document relates the body's code to the HTTP status",
 }
 ANY_PARAMETER = frozenset({"not_a_server_error", "default_equals_explicit", "response_schema_conformance"})
@@ -39,13 +36,20 @@ def rows() -> Iterator[Fault]:
             yield fault
 
 
+ODD = ("*/body/*", "*/content-type/*", "*/method/*", "*/guidance_scale/*")
+"""What a lenient reader of requests takes, and numbers that only it reads."""
+
+
 def request_for(fault: Fault) -> Request:
-    """A run that can show a fault: its own reject, or the accept cases, with what shows it beside them."""
-    if fault.shown_by == "rejects" and fault.parameters:
-        return Request("simulate", cases=(f"*/{fault.parameters[0]}/*",))
+    """A run that can show a fault: its own rejects, or the accept cases, with what shows it beside them."""
+    if fault.shown_by == "rejects":
+        of_requests = ODD if ":accepts-" in fault.id else ("*/prompt/*",)
+        return Request("simulate", cases=(f"*/{fault.parameters[0]}/*",) if fault.parameters else of_requests)
+    if fault.shown_by == "probes":
+        return Request("simulate", cases=("*/probe/*", "*/accept/*"))
     return Request(
         "simulate",
-        rejects=fault.shown_by not in ("accepts", "repeats", "deadline"),
+        rejects=False,
         repeats=fault.shown_by == "repeats",
         deadline_seconds=60 if fault.shown_by == "deadline" else 300,
     )

@@ -11,7 +11,7 @@ Rules
   or assumed, or that the documents contradict, is a ``warn``.
 * An id names the fault and not its place in a list: adding rows changes no id.
 
-``parameters``: values refused, accepted, crashed on. ``answers``: shapes, bodies, statuses, refusals. ``images``: what
+``parameters``: values refused, accepted, crashed on. ``requests``: texts, media types, methods and images accepted. ``answers``: shapes, bodies, statuses, refusals. ``images``: what
 is delivered, and what an answer says of it. ``jobs``: lifecycle, identity, keys, times, repetition.
 """
 
@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from harness.simulator.faults import answers, images, jobs, parameters
+from harness.simulator.faults import answers, images, jobs, parameters, requests
 from harness.simulator.faults.fault import Fault
 from harness.spec.contract import Spec
 
 __all__ = ["Fault", "faults_for", "list_faults"]
 
-_GENERATORS = (parameters.faults, images.faults, answers.faults, jobs.faults)
+_GENERATORS = (parameters.faults, requests.faults, images.faults, answers.faults, jobs.faults)
 
 
 def faults_for(spec: Spec) -> tuple[Fault, ...]:

@@ -39,7 +39,6 @@ def faults(spec: Spec) -> Iterator[Fault]:
         yield from _refused(spec, parameter)
     for parameter in free:
         yield from _accepted(spec, parameter)
-    yield from _unread(spec)
     for number, shown_by in ((2, "pairs"), (3, "triples")):
         for start in range(len(free)) if len(free) > number else ():
             together = [free[(start + step) % len(free)] for step in range(number)]
@@ -244,6 +243,16 @@ _OTHERWISE: Mapping[str, Json] = {
 }
 
 
+_PLAIN: Mapping[str, Json] = {"string": "a", "integer": 3, "number": 3.5, "boolean": True, "array": [], "object": {}}
+
+
+def _unquoted(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _types(schema: Schema) -> tuple[str, ...]:
     types = schema.get("type", ())
     return (types,) if isinstance(types, str) else tuple(types)
@@ -294,6 +303,20 @@ _FORBIDDEN = (
     Forbidden("null", "is null", lambda s: bool(_types(s)) and "null" not in _types(s), lambda _, v: v is None, lambda _: None),
     Forbidden("wrong-type", "is of another type", lambda s: bool(_types(s)), _alien, lambda s: _OTHERWISE[_types(s)[0]]),
     Forbidden(
+        "quoted",
+        "is a value of its own in quotes",
+        lambda s: bool(_types(s)) and "string" not in _types(s),
+        lambda s, v: isinstance(v, str) and _is(_unquoted(v), _types(s)),
+        lambda s: json.dumps(_PLAIN[_types(s)[0]]),
+    ),
+    Forbidden(
+        "fraction",
+        "is no whole number",
+        lambda s: "integer" in _types(s) and "number" not in _types(s),
+        lambda _, v: isinstance(v, float) and not v.is_integer(),
+        lambda s: s.get("minimum", 1) + 0.5,
+    ),
+    Forbidden(
         "below-minimum",
         "is below the minimum",
         lambda s: "minimum" in s,
@@ -322,6 +345,13 @@ _FORBIDDEN = (
         lambda s: next(word for word in _words(s) if word != word.upper()).upper(),
     ),
     Forbidden(
+        "padded",
+        "is a documented value between spaces",
+        lambda s: bool(_words(s)),
+        lambda s, v: isinstance(v, str) and v not in _words(s) and v.strip() in _words(s),
+        lambda s: f" {_words(s)[0]} ",
+    ),
+    Forbidden(
         "malformed",
         "does not have the documented form",
         lambda s: "pattern" in s,
@@ -334,6 +364,13 @@ _FORBIDDEN = (
         lambda s: bool(_items(s)),
         lambda s, v: isinstance(v, list) and any(not _is(item, _items(s)) for item in v),
         lambda s: [_OTHERWISE[_items(s)[0]]],
+    ),
+    Forbidden(
+        "bad-second-item",
+        "holds an item of another type behind a good one",
+        lambda s: bool(_items(s)),
+        lambda s, v: isinstance(v, list) and len(v) > 1 and _is(v[0], _items(s)) and not _is(v[-1], _items(s)),
+        lambda s: [_PLAIN[_items(s)[0]], _OTHERWISE[_items(s)[0]]],
     ),
 )  # fmt: skip
 
@@ -358,14 +395,16 @@ def _accepted(spec: Spec, parameter: Parameter) -> Iterator[Fault]:
             f"accepts-{name}-{kind.name}",
             "negative_data_rejection",
             f"A body is accepted although {name} {kind.states}.",
-            always(refusal=_forgiving(name, matches)),
+            always(refusal=forgiving(name, matches)),
             name,
             verdict="warn" if weak else _open(spec, body),
             shown_by="rejects",
         )
 
 
-def _forgiving(name: str, matches: Matches) -> Callable[[Any, Refusal | None], Refusal | None]:
+def forgiving(name: str, matches: Matches) -> Callable[[Any, Refusal | None], Refusal | None]:
+    """A hook that overlooks every flaw of a parameter where its value is of a class."""
+
     def refusal(body: Any, healthy: Refusal | None) -> Refusal | None:
         if healthy is None or not _meets(body, {name: matches}):
             return healthy
@@ -373,53 +412,3 @@ def _forgiving(name: str, matches: Matches) -> Callable[[Any, Refusal | None], R
         return replace(healthy, flaws=left) if left else None
 
     return refusal
-
-
-# Bodies that cannot be read ----------------------------------------------------------------------------------------
-
-
-def _lenient(data: bytes) -> bytes:
-    """JSON as a lenient parser reads it: the last of two equal names, no mark at the beginning."""
-    try:
-        return json.dumps(json.loads(data.removeprefix(b"\xef\xbb\xbf"))).encode()
-    except ValueError:
-        return data
-
-
-def _closed(data: bytes) -> bytes:
-    """A truncated object up to its last whole member."""
-    text = data.decode("utf-8", "ignore")
-    for end in range(len(text), 0, -1):
-        try:
-            value = json.loads(text[:end].rstrip().rstrip(",") + "}")
-        except ValueError:
-            continue
-        return json.dumps(value).encode()
-    return data
-
-
-_READERS: Mapping[str, tuple[str, Callable[[tuple[bytes, str]], tuple[bytes, str]]]] = {
-    "duplicate-keys": ("names a member twice or begins with a byte order mark", lambda got: (_lenient(got[0]), got[1])),
-    "truncated-json": ("ends in the middle of its JSON", lambda got: (_truncated(got[0]), got[1])),
-    "any-content-type": ("calls itself something else than JSON", lambda got: (got[0], "application/json")),
-}
-
-
-def _truncated(data: bytes) -> bytes:
-    try:
-        json.loads(data)
-    except ValueError:
-        return _closed(data)
-    return data
-
-
-def _unread(spec: Spec) -> Iterator[Fault]:
-    for name, (states, received) in _READERS.items():
-        yield planted(
-            spec,
-            f"accepts-{name}",
-            "negative_data_rejection",
-            f"A body is accepted although it {states}.",
-            always(received=received),
-            shown_by="rejects",
-        )
