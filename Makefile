@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench cassettes lock wheel clean
+.PHONY: demo test fuzz lint format bench cassettes lock audit wheel clean
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -20,6 +20,9 @@ demo: $(STAMP) ## All shipped targets from their cassettes, then a simulated ben
 
 test: $(STAMP) ## Every test
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(STAMP) ## The loaders and reports under many more random inputs
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} $(BIN)/python -m pytest -n auto tests/hostile/test_fuzz.py
 
 lint: $(STAMP) ## Linters, types, specs
 	$(BIN)/ruff check .
@@ -41,6 +44,9 @@ cassettes: $(STAMP) ## Record the committed cassettes again, over HTTP from the 
 lock: ## Resolve the dependencies anew, for every supported Python
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet pyproject.toml --output-file requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --group dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+audit: $(STAMP) ## Known vulnerabilities of the locked packages, where an advisory service answers
+	$(BIN)/python .ci/audit.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -30,13 +30,13 @@ def opened(spec: Spec, request: Request, settings: Config, environment: Mapping[
     Raises:
         UsageError: the target cannot be used as asked.
     """
-    with simulated([spec], request) as resolved, tls_of(settings) as tls:
+    with simulated([spec], request) as resolved:
         (target,) = targets_of([spec], replace(resolved, only=frozenset()), settings, environment)
         limit = request.max_cost if request.max_cost is not None else settings.max_cost
         if limit is None and request.source != "simulate":
             limit = DEFAULT_MAX_COST
         direct = settings if request.source != "simulate" else replace(settings, proxy=None)
-        yield Provider(target, resolved, direct, Ledger(limit), tls)
+        yield Provider(target, resolved, direct, Ledger(limit), tls_of(settings))
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Provider:
     request: Request
     settings: Config
     ledger: Ledger
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext
     calls: int = 0
 
     @property

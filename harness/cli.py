@@ -85,10 +85,20 @@ def main() -> NoReturn:
 
 
 def _leave(message: str, status: int) -> NoReturn:
-    from harness.report.text import visible
-
-    print(f"harness: {visible(message, LONGEST_MESSAGE)}", file=sys.stderr)  # noqa: T201 - the error line
+    _say(f"harness: {message}")
     sys.exit(status)
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error: no key in it, nothing that steers a terminal, nothing that a CI system obeys."""
+    from harness.report.text import log_line, visible
+    from harness.secret import keys_read
+
+    if keys := keys_read():
+        from harness.transport.redact import Redactor
+
+        line = Redactor(keys).text(line)
+    print(log_line(visible(line, LONGEST_MESSAGE)), file=sys.stderr)  # noqa: T201 - the error line
 
 
 def _not_built(what: str, instead: str) -> UsageError:
@@ -229,15 +239,15 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
     specs = () if request.resume and not options["targets"] else find(named)
     finished = _check(specs, request, _config(), options)
     if finished.note:
-        click.echo(finished.note, err=True)
+        _say(finished.note)
     for target, reason in finished.ended.stopped.items():
-        click.echo(f"{target}: stopped: {reason}", err=True)
+        _say(f"{target}: stopped: {reason}")
     for target, reason in finished.ended.left_out.items():
-        click.echo(f"{target}: not complete: {reason}", err=True)
+        _say(f"{target}: not complete: {reason}")
     for reason in finished.result.document["run"]["audit"]["reasons"]:
-        click.echo(f"the measurement is not valid: {reason}", err=True)
+        _say(f"the measurement is not valid: {reason}")
     for case_id, job_id in finished.unfinished.items():
-        click.echo(f"unfinished: {case_id} (job {job_id or 'unknown'})", err=True)
+        _say(f"unfinished: {case_id} (job {job_id or 'unknown'})")
     if finished.cassettes and not options["quiet"]:
         click.echo(f"recorded: {', '.join(map(str, finished.cassettes))}", err=True)
     if request.source == "record" and not finished.result.document["run"]["complete"] and not finished.ended.over:

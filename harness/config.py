@@ -66,8 +66,10 @@ def load(directory: Path) -> Config:
             raise UsageError(f"cannot read {path}: {error}") from None
         try:
             value: Any = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path}: not TOML: {error}") from None
+        except RecursionError:
+            raise UsageError(f"{path}: not TOML that can be read: it nests too deep") from None
+        except ValueError as error:  # also a number of more digits than Python reads
+            raise UsageError(f"{path}: not TOML: {str(error)[:200]}") from None
         if name == "pyproject.toml" or "tool" in value:  # the same text may stand in either file
             for name_of_table in ("tool", "harness"):
                 value = value.get(name_of_table, {}) if isinstance(value, dict) else {}

@@ -73,7 +73,10 @@ from harness.transport.wire import SIMULATOR_HEADER, Sent
 
 REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
-CANCEL_SECONDS = 10.0
+CANCEL_SECONDS = 1.5
+"""How long the answer to a cancel is awaited: the job is past its deadline, and the asking is what may save money."""
+SPARE_DOWNLOADS = 4
+"""So many outputs more than a case asks for are fetched: enough to see that they are images, and no flood."""
 UNREACHABLE_TRIES = 3
 CONFIRMATION = "confirmation"
 """What the further call of a case that was answered with a 5xx is called in the record."""
@@ -470,9 +473,8 @@ class Engine:
                 await self.recorder.intent(call.id, call.case, call.derived)
             end = await call.job()
         except asyncio.CancelledError:
-            end = JobEnd(Outcome.UNKNOWN, "unknown" if call.left else "no", call.job_id, INTERRUPTED)
-            self._close(call, end)
             self._cut[call.case.id] = call.job_id
+            self._close(call, JobEnd(Outcome.UNKNOWN, "unknown" if call.left else "no", call.job_id, INTERRUPTED))
             raise
         except BaseException:
             self.ledger.settle(call.case.usd, "unknown" if call.left else "no")
@@ -631,7 +633,9 @@ class _Call:
         if self.cut_off:
             return self._submitted()
         engine = self.engine
-        seconds = self.pace.deadline_seconds if self.synchronous else REQUEST_SECONDS
+        seconds = self.pace.deadline_seconds
+        if not self.synchronous:
+            seconds = min(seconds, REQUEST_SECONDS)
         for attempt in range(1, RETRY_TRIES + 1):
             if reason := engine.closed(self.case.target):
                 raise _Withheld(reason)
@@ -729,20 +733,26 @@ class _Call:
 
     async def downloads(self, end: JobEnd) -> None:
         """Fetch the files of a completed job, all at once; then ask what the case wants to know about it."""
-        urls = dict.fromkeys(o.url for o in end.outputs if o.url and o.url.startswith(("http://", "https://")))
-        await asyncio.gather(*(self._follow(download(url), DOWNLOAD_SECONDS) for url in urls))
+        addresses = dict.fromkeys(o.url for o in end.outputs if o.url and o.url.startswith(("http://", "https://")))
+        urls = list(addresses)[: self.case.images + SPARE_DOWNLOADS]
+        await asyncio.gather(*(self._follow(download(url), DOWNLOAD_SECONDS, altogether=True) for url in urls))
         if JOB in self.case.probes:
-            for url in list(urls)[:1]:
+            for url in urls[:1]:
                 again = Request("probe", "GET", url, authenticated=False, purpose="asset-again")
                 await self._send(again, DOWNLOAD_SECONDS)
             await self._follow(probes_after(self.route, self.submitted), REQUEST_SECONDS)
 
-    async def _follow(self, flow: Generator[Request, Reply, object], seconds: float) -> None:
-        """Send what a flow without waits asks for, one request after the other."""
+    async def _follow(
+        self, flow: Generator[Request, Reply, object], seconds: float, *, altogether: bool = False
+    ) -> None:
+        """Send what a flow without waits asks for, one after the other; ``seconds`` are each request's, or all ones'."""
+        clock = self.engine.clock
+        until_ns = clock.now_ns() + round(seconds * NS)
         try:
             request = next(flow)
             while True:
-                request = flow.send(await self._send(request, seconds))
+                left = (until_ns - clock.now_ns()) / NS if altogether else seconds
+                request = flow.send(await self._send(request, left))
         except StopIteration:
             return
 

@@ -40,7 +40,7 @@ from harness.model import (
 )
 from harness.model import Step as StepName
 from harness.spec import Flow, Output, Spec, Step
-from harness.strict import StrictError, load_json
+from harness.strict import ANSWER_SIGNS, StrictError, load_json
 from harness.urls import Origin, origin
 
 JobFlow = Generator[Request | Wait, Reply | None, "JobEnd"]
@@ -102,9 +102,18 @@ def read_meaning(reply: Reply) -> Meaning:
 def body_json(response: Response) -> Json:
     """The JSON value of an answer, or None when it is not well-formed."""
     try:
-        return load_json(response.body)
+        return answer_json(response)
     except StrictError:
         return None
+
+
+def answer_json(response: Response) -> Json:
+    """The JSON value of an answer.
+
+    Raises:
+        StrictError: it is not well-formed, or more than an answer may be.
+    """
+    return load_json(response.body, ANSWER_SIGNS)
 
 
 def encode(body: Mapping[str, Json]) -> bytes:
@@ -254,6 +263,8 @@ def _poll(route: Route, submitted: Json, job_id: str | None) -> JobFlow:
         reply = yield request
         assert reply is not None  # noqa: S101 - the generator's protocol
         meaning = read_meaning(reply)
+        if isinstance(reply, Failure) and reply.kind == "forbidden":
+            return JobEnd(Outcome.UNKNOWN, "unknown", job_id, f"the job's status cannot be asked for: {reply.message}")
         if meaning in ("stop", "rejected"):
             assert isinstance(reply, Response)  # noqa: S101 - both are statuses
             outcome = Outcome.UNKNOWN if meaning == "stop" else Outcome.FAILED
@@ -291,6 +302,8 @@ def _result(route: Route, submitted: Json, job_id: str | None) -> JobFlow:
             return JobEnd(Outcome.REJECTED, _billed_refusal(route.spec, reply), job_id, said)
         if meaning == "stop":
             return JobEnd(Outcome.UNKNOWN, "unknown", job_id, said)
+        if isinstance(reply, Failure) and reply.kind == "limit":
+            break  # a flood is not asked for again
     return JobEnd(Outcome.FAILED, "yes", job_id, said)
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import fcntl
 import hashlib
 import json
@@ -56,6 +57,14 @@ class Journal(Protocol):
         """Add a row."""
         ...
 
+    def check(self) -> None:
+        """Nothing, as long as rows can be written.
+
+        Raises:
+            OutputError: one could not be: what happens now is not recorded.
+        """
+        ...
+
     async def durable(self) -> None:
         """Wait until every row appended so far would survive a crash.
 
@@ -80,6 +89,9 @@ class MemoryJournal:
         """Add a row."""
         self.rows.append(load_json(self._encoder.line(row)))
 
+    def check(self) -> None:
+        """Memory takes every row."""
+
     async def durable(self) -> None:
         """Nothing survives this process; nothing to wait for."""
 
@@ -95,7 +107,7 @@ class FileJournal:
         """Open a new run directory, mode 0700, or go on in the history that ``held`` gave.
 
         Raises:
-            UsageError: another run is writing there.
+            UsageError: another run is writing there, or has written there.
             OutputError: the directory cannot be made or written.
         """
         self.directory = directory
@@ -103,7 +115,9 @@ class FileJournal:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             directory.chmod(0o700)
             (directory / "blobs").mkdir(exist_ok=True, mode=0o700)
-            self._file = _locked(directory / FILE, os.O_CREAT) if file is None else _continued(file)
+            if (directory / "blobs").is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, "blobs is a link")
+            self._file = _begun(directory) if file is None else _continued(file)
         except BlockingIOError:
             raise UsageError(f"{directory} is being written by another run: name another --out") from None
         except OSError as error:
@@ -119,6 +133,15 @@ class FileJournal:
     def append(self, row: Row) -> None:
         """Add a row; the writer thread encodes, masks and writes it."""
         self._rows.put(row)
+
+    def check(self) -> None:
+        """Nothing, as long as the writer thread can write.
+
+        Raises:
+            OutputError: it could not.
+        """
+        if self._error is not None:
+            raise self._failure()
 
     async def durable(self) -> None:
         """Wait until the writer thread has synced everything appended so far.
@@ -140,8 +163,7 @@ class FileJournal:
         self._rows.put(None)
         self._thread.join()
         os.close(self._file)
-        if self._error is not None:
-            raise self._failure()
+        self.check()
 
     def _failure(self) -> OutputError:
         reason = getattr(self._error, "strerror", None) or self._error
@@ -182,7 +204,7 @@ class FileJournal:
             return
         path = self.directory / "blobs" / digest
         temporary = path.with_suffix(f".{os.getpid()}")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 - the mode
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:  # noqa: PTH123 - the mode
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -212,6 +234,30 @@ def held(directory: Path) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
+
+
+def holds_a_run(directory: Path) -> bool:
+    """Whether a run has begun there: one that was killed before its header was whole has sent nothing."""
+    try:
+        file = os.open(directory / FILE, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return _whole_bytes(file) > 0
+    finally:
+        os.close(file)
+
+
+def _begun(directory: Path) -> int:
+    """A new history under its lock; what a run left that was killed before its header was whole is dropped."""
+    file = _locked(directory / FILE, os.O_CREAT)
+    if _whole_bytes(file):
+        os.close(file)
+        raise UsageError(f"{directory} holds a run already: name another --out")
+    os.ftruncate(file, 0)
+    return file
 
 
 def _continued(file: int) -> int:

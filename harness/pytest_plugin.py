@@ -9,6 +9,8 @@ Rules
   read its history.
 * Every option of ``harness check`` exists as ``--harness-<option>`` and is parsed by that command.
 * Nothing of the harness but its command line is imported until ``--harness`` or a fixture asks for it.
+* No report shows a key: messages, tracebacks with their locals, captured output and logs are masked before pytest, its
+  JUnit XML or another plugin sees them. What a test prints past pytest's capture (``-s``) is its own.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from harness.caller import Provider
     from harness.model import Finding, Judged
     from harness.report.results import RunResult, TargetResult
+    from harness.secret import Secret
     from harness.spec import Spec
     from harness.targets import Request
 
@@ -213,6 +216,30 @@ class _Run:
             if not (directory / "report.json").exists():
                 run.check(self._specs, replace(request, out=directory), load(Path.cwd()), dict(os.environ))
             return run.result_of(directory)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mask the keys that this process has read in what a report shows."""
+    report = yield
+    from harness.secret import keys_read
+
+    if keys := keys_read():
+        _mask(report, keys)
+    return report
+
+
+def _mask(report: pytest.TestReport, keys: Sequence[Secret]) -> None:
+    from harness.transport.redact import Redactor
+
+    redactor = Redactor(keys)
+    report.sections = [(title, redactor.text(said)) for title, said in report.sections]
+    if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+        # Frames and locals are objects that print themselves: what they print, without its colours, takes their place.
+        shown = report.longreprtext
+        if redactor.finds(shown.encode("utf-8", "surrogatepass")):
+            # Line by line: locals can be longer than what is masked at once, and the rest is worth reading.
+            report.longrepr = redactor.text("\n".join(map(redactor.text, shown.splitlines())))
 
 
 @contextmanager

@@ -39,7 +39,7 @@ from harness.cassettes import (
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config
 from harness.engine import Ended, Engine, Options, Progress, Work
-from harness.errors import InputError, UsageError
+from harness.errors import InputError, OutputError, UsageError
 from harness.history import (
     FORMAT,
     FileJournal,
@@ -49,6 +49,7 @@ from harness.history import (
     call_row,
     exchange_row,
     held,
+    holds_a_run,
     intent_row,
     plan_json,
     read,
@@ -63,13 +64,14 @@ from harness.schedule import Schedule
 from harness.spec import Spec, SpecError, find, load, parse, shipped_targets
 from harness.targets import Request, Target, budget, targets_of
 from harness.transport.guard import GuardedResolver
-from harness.transport.live import AiohttpTransport
+from harness.transport.live import AiohttpTransport, trust
 from harness.transport.redact import Redactor
 from harness.transport.wire import Wire
 from harness.urls import Origin, origin
 
 SIGINT_SECONDS, SIGTERM_SECONDS = 5.0, 0.5
 TERMINATED = 128 + signal.SIGTERM
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,14 @@ class HistoryRecorder:
             await self._journal.durable()
 
     def exchange(self, exchange: Exchange) -> None:
-        """Record a request and what came back."""
+        """Record a request and what came back.
+
+        Raises:
+            OutputError: rows cannot be written any more.
+        """
         self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns - exchange.connect_ns) / NS)
         self._journal.append(exchange_row(exchange))
+        self._journal.check()  # a run that nobody will know of asks nothing more
 
     def call(self, call: Call) -> None:
         """Record how a call ended."""
@@ -223,7 +230,7 @@ def check(
         return _resume(specs, request, settings, environment, on_progress)
     run_id = f"{wall_time():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     directory = request.out or Path("reports") / run_id
-    if (directory / "history.jsonl").exists():
+    if holds_a_run(directory):
         raise UsageError(f"{directory} holds a run already: name another --out")
     with ExitStack() as stack:
         resolved = stack.enter_context(simulated(specs, request))
@@ -282,11 +289,14 @@ def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress,
     try:
         # The simulator is on loopback, where no proxy leads.
         settings = made.settings if request.source != "simulate" else replace(made.settings, proxy=None)
-        tls = stack.enter_context(tls_of(settings))
+        tls = None if request.source == "replay" else tls_of(settings)
         session = _Session(replace(made, settings=settings), journal, tls, on_progress)
         ended, unfinished, code = session.replay() if request.source == "replay" else asyncio.run(session.run())
-    finally:
-        journal.close()
+    except BaseException:
+        with suppress(OutputError):  # what failed first is what is said
+            journal.close()
+        raise
+    journal.close()
     with _told_to_stop() as told:
         # A report takes a moment to draw: SIGTERM promises to be gone within two.
         result = write_reports(directory, page=code != TERMINATED, with_todays_specs=request.recheck is not None)
@@ -385,18 +395,14 @@ def simulated(specs: Sequence[Spec], request: Request) -> Iterator[Request]:
         yield replace(request, base_urls=found)
 
 
-@contextmanager
-def tls_of(settings: Config) -> Iterator[ssl.SSLContext | None]:
-    """The TLS settings with the user's own CA bundle; None for the machine's.
+def tls_of(settings: Config) -> ssl.SSLContext:
+    """The TLS settings, with the user's own CA bundle or the machine's.
 
     Raises:
         UsageError: the bundle cannot be read.
     """
-    if settings.ca_bundle is None:
-        yield None
-        return
     try:
-        yield ssl.create_default_context(cafile=settings.ca_bundle)
+        return trust(settings.ca_bundle)
     except (OSError, ValueError) as error:
         raise UsageError(f"{settings.path}: ca_bundle {settings.ca_bundle} cannot be read: {error}") from None
 
@@ -493,6 +499,8 @@ class _Session:
         try:
             with stop.on_signals():
                 ended = await engine.run(made.work(wire, header))
+        except OutputError as error:
+            raise OutputError(f"{error}{_in_flight(engine.unfinished())}") from None
         finally:
             sampling.cancel()
             with suppress(asyncio.CancelledError):
@@ -502,6 +510,12 @@ class _Session:
         self.journal.append(footer_row(ended, watch.audit(), unfinished))
         await self.journal.durable()
         return ended, unfinished, stop.status
+
+
+def _in_flight(unfinished: Mapping[str, str | None]) -> str:
+    """The jobs that a run which cannot be recorded any more leaves behind: their ids may stand nowhere else."""
+    named = [f"{job_id} ({case_id})" for case_id, job_id in unfinished.items() if job_id][:MOST_NAMED]
+    return f"; jobs in flight: {', '.join(named)}" if named else ""
 
 
 class _Stop:

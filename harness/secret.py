@@ -5,6 +5,8 @@ Rules
 * ``Secret`` shows nothing in ``repr``, ``str``, formatting, pickling or comparison messages; ``reveal`` is called
   where a header is made, and nowhere else.
 * A key is stripped and checked before any header exists: a stray newline would otherwise end up in an exception.
+* The process remembers the keys that it has read, and nothing else: what is about to be shown (an error line, a pytest
+  report) is masked by them, wherever it came from.
 * A ``BoundKey`` is attached by the origin (scheme, host, port) of the request that leaves, never by configuration
   of a client, so that no redirect, link or base URL can carry it elsewhere.
 """
@@ -39,6 +41,14 @@ class Secret:
         return self._value
 
 
+_READ: dict[str, Secret] = {}
+
+
+def keys_read() -> tuple[Secret, ...]:
+    """Every key that this process has read so far."""
+    return tuple(_READ.values())
+
+
 def read_key(variable: str, environment: dict[str, str]) -> Secret:
     """The key in an environment variable.
 
@@ -50,7 +60,7 @@ def read_key(variable: str, environment: dict[str, str]) -> Secret:
         raise UsageError(f"the key variable {variable} is not set: export it, or use --simulate")
     if not re.fullmatch(r"[\x21-\x7e]+", value):
         raise UsageError(f"the key in {variable} holds spaces or characters that no header can carry: check its value")
-    return Secret(value)
+    return _READ.setdefault(value, Secret(value))
 
 
 @dataclass(frozen=True, slots=True)

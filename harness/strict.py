@@ -5,6 +5,9 @@ Rules
 * JSON is RFC 8259 with what that RFC calls interoperable: UTF-8, no duplicate keys, no NaN or Infinity, no number
   that overflows a float, no lone surrogates, bounded size and depth. Integers stay exact whatever their length,
   up to 4300 digits.
+* What a value may weigh is bounded before it is built: ``[],[],…`` grows thirtyfold in memory. The signs between
+  values (``[ { , :``) are counted, also those in strings, so that a bound is generous: a provider's answer has
+  ``ANSWER_SIGNS``, our own files ``MAX_SIGNS``.
 * YAML is the 1.2 core schema: ``on``, ``1_000`` and ``16:9`` are strings, and a duplicate key is an error.
   Size, depth, the number of nodes and the growth through aliases are bounded before any value is built.
   PyYAML's C parser reads the events and their line marks (the safe loader's composer recurses in C and dies on
@@ -25,6 +28,8 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_YAML_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 200_000
+MAX_SIGNS = 8_000_000
+ANSWER_SIGNS = 500_000
 MAX_DIGITS = 4300
 SHOWN = 40
 
@@ -38,14 +43,17 @@ class StrictError(ValueError):
         self.line = line
 
 
-def load_json(data: bytes) -> Any:
-    """The value of a JSON text.
+def load_json(data: bytes, signs: int = MAX_SIGNS) -> Any:
+    """The value of a JSON text that has at most so many signs between values.
 
     Raises:
         StrictError: the bytes are too many, not UTF-8, not JSON, or JSON that two parsers may read differently.
     """
     if len(data) > MAX_JSON_BYTES:
         raise StrictError(f"the text has {len(data)} bytes, over the limit of {MAX_JSON_BYTES}")
+    # A text has no more signs than bytes: most are too short to be counted.
+    if len(data) > signs and sum(map(data.count, (b",", b":", b"[", b"{"))) > signs:
+        raise StrictError(f"the text has more than {signs} values")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -150,9 +158,9 @@ def load_yaml(data: bytes, plain: Callable[[str, int], Any] | None = None) -> Do
         return _Composer(yaml.parse(text, Loader=loader), plain or _scalar).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise StrictError(f"not YAML: {error.problem}", mark.line + 1 if mark else None) from None
+        raise StrictError(f"not YAML: {str(error.problem)[:200]}", mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
-        raise StrictError(f"not YAML: {str(error).splitlines()[0]}") from None
+        raise StrictError(f"not YAML: {str(error).splitlines()[0][:200]}") from None
 
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -236,9 +244,10 @@ class _Composer:
             if isinstance(event, yaml.ScalarEvent):
                 self._take(*self._read(event, line), line)
             elif isinstance(event, yaml.AliasEvent):
-                if event.anchor not in self.anchors:
-                    raise StrictError(f"the alias *{event.anchor} has no finished anchor", line)
-                anchor = self.anchors[event.anchor]
+                name = event.anchor or ""
+                anchor = self.anchors.get(name)
+                if anchor is None:
+                    raise StrictError(f"the alias *{name[:SHOWN]} has no finished anchor", line)
                 if len(self.stack) + anchor.height > MAX_DEPTH:
                     raise StrictError(f"the nesting is deeper than {MAX_DEPTH} levels, aliases followed", line)
                 self._take(anchor.value, anchor.size, line, height=anchor.height, alias=True)

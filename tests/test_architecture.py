@@ -14,7 +14,7 @@ ROOT = Path(harness.__file__).resolve().parent
 
 LEVELS = (
     {"model", "errors"},
-    {"strict", "urls", "clock", "resources"},
+    {"strict", "urls", "clock", "resources", "validation"},
     {"spec"},
     {"secret", "schedule", "flow", "isolate", "enough"},
     {"transport", "ledger"},

@@ -30,6 +30,7 @@ from harness.history import (
     call_row,
     exchange_row,
     held,
+    holds_a_run,
     intent_row,
     plan_json,
     read,
@@ -698,3 +699,41 @@ def test_memory_needs_no_waiting():
 def test_limits_are_left_alone():
     """The full-disk tests limit a child process only."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 10_000
+
+
+@pytest.mark.parametrize("left", [b"", b'{"type":"header","segm'])
+def test_a_place_where_a_run_was_killed_before_its_header_is_free(tmp_path, left):
+    """Nothing was sent from there: another run may begin in it, and leaves a history that reads."""
+    (tmp_path / FILE).write_bytes(left)
+    assert not holds_a_run(tmp_path)
+    store(tmp_path, [HEADER, FOOTER])
+    assert (read(tmp_path).torn, holds_a_run(tmp_path)) == (False, True)
+
+
+def test_a_place_that_holds_a_run_is_not_begun_in(tmp_path):
+    """Even where nobody asked first, as two runs that start at once."""
+    store(tmp_path, [HEADER, FOOTER])
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(UsageError, match="holds a run already"):
+        FileJournal(tmp_path, NOBODY)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_bodies_do_not_go_through_a_link(tmp_path):
+    """A folder for bodies that leads elsewhere is refused before anything is sent."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "blobs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="cannot write the run directory"):
+        FileJournal(tmp_path / "run", NOBODY)
+
+
+def test_a_disk_that_does_not_sync_is_told(tmp_path, monkeypatch):
+    """An fsync that fails ends the run: what was promised to be durable may not be."""
+
+    def fails(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OutputError, match="Input/output error; nothing more was sent"):
+        store(tmp_path / "run", [HEADER])

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import leaks
+
 FAL = "fal/flux-pro-kontext-multi"
 QUICK = ("--harness", "fal", "--harness-source", "simulate")
 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH")
+    }
     command = [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "-p", "no:cacheprovider", "-W", "error"]
     return subprocess.run(
         [*command, *map(str, arguments)], cwd=cwd, env=keep, capture_output=True, text=True, timeout=120, check=False
@@ -134,3 +140,37 @@ def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
     (tmp_path / "test_readme.py").write_text(example)
     done = run("--harness-source", "simulate", cwd=tmp_path)
     assert (done.returncode, outcomes(done)) == (0, {"passed": 3}), done.stdout
+
+
+KEY = "0f1e2d3c-4b5a-6978:8796a5b4c3d2e1f00f1e2d3c4b5a6978"
+SAYS_THE_KEY = """
+import logging
+import pytest
+
+
+@pytest.mark.harness("wavespeed/flux-kontext-pro-multi")
+def test_of_my_own(provider, caplog):
+    key = provider.target.key.secret.reveal()
+    headers = {"authorization": f"Bearer {key}", "half": key[:20]}
+    print("printed", key)
+    logging.getLogger("mine").warning("logged %s", headers)
+    assert headers == {"authorization": "nobody's"}, f"asserted {key}"
+
+
+@pytest.mark.harness("wavespeed/flux-kontext-pro-multi")
+def test_of_an_error(provider):
+    raise ValueError(f"https://api.example/?key={provider.target.key.secret.reveal()}")
+"""
+
+
+def test_no_report_shows_a_key(tmp_path: Path) -> None:
+    """Assertions, locals, exceptions, captured output, logs and JUnit XML of failing tests are masked."""
+    (tmp_path / "test_own.py").write_text(SAYS_THE_KEY)
+    (tmp_path / "conftest.py").write_text(f"import os\nos.environ['WAVESPEED_API_KEY'] = '{KEY}'\n")
+    options = ("--harness-source", "live", "-l", "-vv", "--junitxml", "junit.xml", "-o", "junit_logging=all", "-rA")
+    done = run(*options, cwd=tmp_path)
+    assert (done.returncode, outcomes(done)) == (1, {"failed": 2}), done.stdout
+    shown = done.stdout + done.stderr + (tmp_path / "junit.xml").read_text()
+    assert leaks(shown.encode(), KEY, depth=1) == []
+    for word in ("printed ***", "asserted ***", "key=***", "Bearer ***"):
+        assert word in shown

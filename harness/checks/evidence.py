@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin
 
+from harness.checks.schema import written
 from harness.flow import Route, body_json
 from harness.isolate import Culprits
 from harness.model import PAST_DEADLINE, Call, Case, Exchange, Fact, Failure, Finding, Json, Outcome, Verdict
@@ -186,7 +187,7 @@ class Evidence:
             if exchange.url == url:
                 found = exchange
                 location = exchange.response.headers.get("location") if exchange.response else None
-                url = urljoin(url, location) if location else ""
+                url = _joined(url, location) if location else ""
         return found
 
     def grade(
@@ -241,6 +242,14 @@ def _elsewhere(case: Case) -> bool:
     return case.sending is not None and case.sending.method is not None
 
 
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads; nowhere if it names no address."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
+
+
 def data_uri(text: str) -> tuple[str | None, bytes | None]:
     """Media type and bytes of a data URI; None for what it lacks or gets wrong."""
     head, comma, payload = text.removeprefix("data:").partition(",")
@@ -261,6 +270,6 @@ def unbase64(text: str) -> bytes | None:
 
 
 def show(value: Any, length: int = 120) -> str:
-    """A value in a message: short, on one line."""
-    text = value if isinstance(value, str) else repr(value)
+    """A value in a message: short, on one line, and never written out whole to be cut."""
+    text = value if isinstance(value, str) else written(value)
     return text if len(text) <= length else text[: length - 1] + "…"

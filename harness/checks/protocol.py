@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from harness.checks.evidence import Evidence, show
 from harness.checks.schema import Violation, violations
-from harness.flow import KEY_REFUSED
+from harness.flow import KEY_REFUSED, answer_json
 from harness.isolate import Culprits
 from harness.metrics.phases import state_of
 from harness.model import Exchange, Fact, Failure, Finding, Outcome, Response, State, Verdict
 from harness.spec import Shape, Step
-from harness.strict import StrictError, load_json
+from harness.strict import StrictError
 from harness.urls import origin, show_origin, without_query
 
 Findings = list[Finding] | None
@@ -204,7 +204,7 @@ def well_formed_json(seen: Evidence) -> Findings:
         if answer.content_type not in JSON_TYPES or 300 <= answer.status < 400:
             continue
         try:
-            load_json(answer.body)
+            answer_json(answer)
         except StrictError as error:
             found.append(
                 seen.grade(
@@ -393,14 +393,15 @@ def url_origin(seen: Evidence) -> Findings:
 
 
 def transport(seen: Evidence) -> Findings:
-    """Every request is answered."""
-    found = []
+    """Every request is answered; a submit that never left and was taken when it was tried again is only noted."""
+    found, submits = [], seen.call.of("submit")
+    lost = bool(submits) and isinstance(submits[-1].reply, Failure)
     for exchange in seen.call.exchanges:
         reply = exchange.reply
         if not isinstance(reply, Failure) or exchange.step == "asset" or exchange.cut_off:
             continue
         message = f"the {exchange.step} got no answer ({reply.kind}): {reply.message}"
-        if exchange.step == "submit":
+        if exchange.step == "submit" and lost:
             found.append(seen.unknown("transport", message, reply.kind))
         else:
             found.append(Finding("transport", Verdict.WARN, seen.case.id, message, None, "an answer", reply.kind))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from reprlib import Repr
 from typing import Any
 
 from harness.model import Json
+from harness.validation import validator
 
 MAX_VIOLATIONS = 20
 
@@ -58,9 +60,7 @@ class _Held:
 
 @lru_cache(maxsize=256)
 def _validator(held: _Held) -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(held.schema)
+    return validator(held.schema)
 
 
 def _explain(error: Any) -> Iterator[Violation]:
@@ -91,6 +91,19 @@ def _explain(error: Any) -> Iterator[Violation]:
     yield Violation(path, at, (at, f"{at}/{error.validator}"), f"breaks {rule}", rule, _short(error.instance))
 
 
+class _Bounded(Repr):
+    """Writes values as Python does, long ones in part: an answer of megabytes is not written out to be cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 300
+        self.maxlist = self.maxdict = 50
+
+
+written = _Bounded().repr
+"""A JSON value as text, of a bounded length."""
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = written(value)
     return text if len(text) <= 100 else text[:99] + "…"

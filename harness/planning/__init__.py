@@ -42,6 +42,7 @@ from harness.planning.rejects import Rejects
 from harness.planning.schemas import completed
 from harness.spec import Flow, Spec
 from harness.spec.contract import AT
+from harness.validation import validator
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -112,14 +113,12 @@ def _base(spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequence[L
     Raises:
         InputError: none is found.
     """
-    from jsonschema import Draft202012Validator
-
     body: dict[str, Json] = dict(fixed)
     for name, domain in labels.items():
         if not any(label.absent for label in domain):
             body[name] = domain[0].value
     given = {name: tuple(label for label in domain if not label.absent) for name, domain in labels.items()}
-    whole = completed(body, given, Draft202012Validator(dict(spec.input_schema)).is_valid)
+    whole = completed(body, given, validator(spec.input_schema).is_valid)
     if whole is None:
         said = "no request was found that keeps all that the schema says of parameters together"
         raise InputError(f"{spec.path}: {spec.input_schema[AT]}: {said}")
@@ -190,13 +189,11 @@ def _dear(spec: Spec, labels: Mapping[str, Iterable[Label]]) -> Mapping[str, fro
 
 def _drawn(spec: Spec, rows: Sequence[Mapping[str, Label]], fixed: Mapping[str, Json], seed: int) -> Iterator[Body]:
     """The requests of some rows: valid as a whole, and as contested as their plain values."""
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(dict(spec.input_schema))
+    judge = validator(spec.input_schema)
 
     def wanted(body: Body, plain: Body) -> bool:
         alike = spec.contested(body) is spec.contested(plain) and spec.images_asked(body) == spec.images_asked(plain)
-        return alike and (validator.is_valid(body) or not validator.is_valid(plain))
+        return alike and (judge.is_valid(body) or not judge.is_valid(plain))
 
     return bodies(rows, fixed, lambda named: (spec.target, seed, _digest(named, fixed)), wanted)
 
@@ -261,8 +258,6 @@ def requests(
 
     What the document contests is not drawn.
     """
-    from jsonschema import Draft202012Validator
-
     from harness.planning import drawing
 
     disputed = _disputed(spec, _base(spec, fixed, labels), labels)
@@ -273,8 +268,8 @@ def requests(
     drawn = drawing.requests(sure, fixed).filter(lambda one: spec.contested(one[1]) is None)
     if constraints.allowed(spec.input_schema, fixed, labels) is None:
         return drawn
-    validator = Draft202012Validator(dict(spec.input_schema))
-    return drawn.filter(lambda one: bool(validator.is_valid(one[1])))
+    judge = validator(spec.input_schema)
+    return drawn.filter(lambda one: bool(judge.is_valid(one[1])))
 
 
 def explored(spec: Spec, named: Mapping[str, str], body: Body, usd_per_image: Decimal) -> Case:

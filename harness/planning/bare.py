@@ -18,6 +18,7 @@ from harness.planning.merging import properties
 from harness.planning.schemas import Unplannable, labels_of
 from harness.spec.load import Fault, inline
 from harness.strict import resolve
+from harness.validation import validator
 
 METHODS = {"one-way": arrays.one_way, "core": arrays.core, "pairwise": arrays.pairwise}
 
@@ -41,15 +42,13 @@ def plan_schema(document: Any, pointer: str = "", *, tier: str = "one-way", seed
     labels = {name: domain for name, domain in _domains(schema) if domain}
     by_name = {name: {label.name: label for label in domain} for name, domain in labels.items()}
     domains = {name: {label.name: label.kind for label in domain} for name, domain in labels.items()}
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(schema)
+    judge = validator(schema)
     found = METHODS[tier](domains, seed=seed, cost=lambda _: 1, allowed=constraints.allowed(schema, {}, labels))
     rows = [{name: by_name[name][label] for name, label in row.items()} for row in found] or [{}]
     drawn = tuple(
-        bodies(rows, {}, lambda named: (pointer, seed, sorted(named.items())), lambda body, _: validator.is_valid(body))
+        bodies(rows, {}, lambda named: (pointer, seed, sorted(named.items())), lambda body, _: judge.is_valid(body))
     )
-    if not all(map(validator.is_valid, drawn)):
+    if not all(map(judge.is_valid, drawn)):
         raise Unplannable(f"#{pointer}", "no request was found that keeps all that it says of parameters together")
     return Requests(domains, tuple({name: label.name for name, label in row.items()} for row in rows), drawn)
 

@@ -19,6 +19,7 @@ from typing import Any
 from harness.model import Json
 from harness.planning.labels import Label
 from harness.spec.contract import Schema
+from harness.validation import validator
 
 Row = Mapping[str, str]
 
@@ -51,23 +52,21 @@ def allowed(
 
     ``fixed`` are the values that every request has, ``labels`` those that rows choose from.
     """
-    from jsonschema import Draft202012Validator
-
     constraints = [_Constraint(part, _concerned(part, tuple(labels))) for part in _parts(schema, tuple(labels))]
     if not constraints:
         return None
     values = {name: {label.name: label for label in domain} for name, domain in labels.items()}
-    judges = [(one.names, Draft202012Validator(dict(one.schema)), dict[tuple[str, ...], bool]()) for one in constraints]
+    judges = [(one.names, validator(dict(one.schema)), dict[tuple[str, ...], bool]()) for one in constraints]
 
     def keeps(row: Row) -> bool:
-        for names, validator, known in judges:
+        for names, judge, known in judges:
             if any(name not in row for name in names):
                 continue
             key = tuple(row[name] for name in names)
             if key not in known:
                 chosen = {name: values[name][row[name]] for name in names}
                 body = dict(fixed) | {name: label.value for name, label in chosen.items() if not label.absent}
-                known[key] = bool(validator.is_valid(body))
+                known[key] = bool(judge.is_valid(body))
             if not known[key]:
                 return False
         return True

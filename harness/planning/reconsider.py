@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from harness.model import Case, Json
 from harness.spec import Spec
+from harness.validation import validator
 
 VALID = ("accept", "warm-up")
 
@@ -50,9 +51,7 @@ def _forbidden(case: Case, spec: Spec, changed: Collection[str]) -> Case:
 
 def violated(spec: Spec, body: Mapping[str, Json]) -> Iterator[str]:
     """The members of a body that break the spec's schema of requests, the missing ones included."""
-    from jsonschema import Draft202012Validator
-
-    for error in Draft202012Validator(dict(spec.input_schema)).iter_errors(dict(body)):
+    for error in validator(dict(spec.input_schema)).iter_errors(dict(body)):
         if error.absolute_path:
             yield str(error.absolute_path[0])
         elif error.validator == "required":

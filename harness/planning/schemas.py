@@ -31,6 +31,7 @@ from harness.planning.media import in_base64
 from harness.planning.merging import alternatives
 from harness.planning.numbers import numbers
 from harness.spec.contract import AT, Schema
+from harness.validation import validator
 
 MOST_LABELS = 200
 """More labels of one parameter are more paid requests than anybody means to send."""
@@ -112,10 +113,8 @@ def valid(candidates: Iterable[Label], schema: Schema) -> Iterator[Label]:
 
 
 def _judge(schema: Schema) -> Valid:
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(dict(schema))
-    return lambda value: bool(validator.is_valid(value))
+    judge = validator(schema)
+    return lambda value: bool(judge.is_valid(value))
 
 
 def _place(schema: Any) -> str:

@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from harness.model import Json
 from harness.simulator.inputs import BadImage, bad_images
 from harness.spec.contract import Spec
+from harness.validation import validator
 
 LONGEST_MESSAGE = 300
 MOST_FLAWS = 10
@@ -50,7 +49,7 @@ class Verdicts:
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
-        self._validator = Draft202012Validator(spec.input_schema)
+        self._validator = validator(spec.input_schema)
         self._doubts = tuple((a, frozenset(_names(a.contested))) for a in spec.ambiguities if a.contested is not None)
 
     def refusal(self, body: Json) -> Refusal | None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from harness.model import Fact, Json, State
 from harness.model import Step as StepName
+from harness.validation import validator
 
 Schema = Mapping[str, Any]
 AT = "x-at"
@@ -288,9 +289,7 @@ class Ambiguity:
 
     @cached_property
     def _contests(self) -> Any:
-        from jsonschema import Draft202012Validator
-
-        return Draft202012Validator(dict(self.contested or {}))
+        return validator(dict(self.contested or {}))
 
     def contests(self, body: Mapping[str, Json]) -> bool:
         """Whether the documents leave open if this request body is to be accepted."""

@@ -30,6 +30,7 @@ from harness.errors import InputError
 from harness.spec.contract import EXTENSION, Schema
 from harness.spec.load import JSON_BODY, METHODS, Fault, SpecError, extensions, inline, parse, read, schema_faults
 from harness.strict import Document, StrictError, escape, resolve
+from harness.validation import validator
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 MESSAGE = 240
@@ -349,7 +350,7 @@ def _emptied(keyword: str, value: Any) -> Any:
 def _meta_schema() -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(Draft202012Validator.META_SCHEMA)
+    return validator(Draft202012Validator.META_SCHEMA)
 
 
 def _provenance(file: _File) -> Found:
@@ -403,12 +404,10 @@ def _examples(file: _File) -> Found:
 
 
 def _contradiction(file: _File, pointer: str, value: Any, schema: Schema) -> Found:
-    from jsonschema import Draft202012Validator
-
     if any(f"#{pointer}" == place or f"#{pointer}".startswith(f"{place}/") for place in file.excused):
         return
     try:
-        error = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
+        error = next(iter(validator(schema).iter_errors(value)), None)
     except Exception:  # noqa: BLE001 - a malformed schema fails in many ways; the rule on schemas tells of it
         return
     if error is not None:

@@ -38,6 +38,7 @@ from harness.spec.contract import (
     Step,
 )
 from harness.strict import MAX_DEPTH, Document, StrictError, escape, load_json, load_yaml, resolve
+from harness.validation import validator
 
 NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "content", "links", "headers")
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -197,10 +198,8 @@ def _kind(pointer: str) -> str:
 
 @cache
 def _validator(kind: str) -> Any:
-    from jsonschema import Draft202012Validator
-
     schema = load_json(resources.schema("x-harness").read_bytes())
-    return Draft202012Validator({"$defs": schema["$defs"], "$ref": f"#/$defs/{kind}"})
+    return validator({"$defs": schema["$defs"], "$ref": f"#/$defs/{kind}"})
 
 
 def inline(document: Any, node: Any, at: str) -> Any:

@@ -17,6 +17,8 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+ANY_FAMILY = socket.AF_UNSPEC
+NoSuchName = socket.gaierror
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")
 """The IPv6 addresses that are given out; the rest is site-local, IPv4 in another dress, or nobody's."""

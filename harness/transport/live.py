@@ -13,6 +13,10 @@ Rules
 * Nothing is sent twice on its own. aiohttp would repeat a GET on a connection that the server has dropped: the
   trace hooks below refuse the second departure, and the engine decides.
 * URLs travel as they are (no re-encoding), cookies and environment proxies do not exist, redirects are answers.
+* Nothing of the environment decides whom to trust: neither ``SSL_CERT_FILE`` nor ``SSLKEYLOGFILE``, which would write
+  down what deciphers a key.
+* Behind a proxy a ``resolver`` that guards still does: the name is resolved and checked here, and the proxy is asked
+  for the checked address. It never hears of a destination that may not be contacted, nor resolves one a second time.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +36,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from harness.clock import Clock
+from harness.transport.guard import ANY_FAMILY, NoSuchName, is_address
 
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 4.0
@@ -61,7 +68,10 @@ class _SentTwice(aiohttp.ClientError):
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """An httpx transport. ``resolver`` replaces name resolution, ``proxy`` and ``tls`` come from the configuration."""
+    """An httpx transport. ``resolver`` replaces name resolution, ``proxy`` and ``tls`` come from the configuration.
+
+    Behind a proxy ``resolver`` finds the destination, and the machine's own one the proxy.
+    """
 
     def __init__(
         self,
@@ -74,15 +84,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._clock = clock
         self._resolver = resolver
         self._proxy = proxy
-        self._tls = tls
+        self._tls = trust() if tls is None else tls  # reading a store takes longer than some limits
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            resolver=self._resolver,
-            ssl=self._tls if self._tls is not None else True,
+            resolver=self._resolver if self._proxy is None else None,
+            ssl=self._tls,
             use_dns_cache=False,
         )
         return aiohttp.ClientSession(
@@ -137,9 +147,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         trail.kept = True
         body = await request.aread() or None
         try:
+            url, name = await self._destination(URL(str(request.url), encoded=True))
             response = await self._session.request(
                 request.method,
-                URL(str(request.url), encoded=True),
+                url,
+                server_hostname=name,
                 data=body,
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 allow_redirects=False,
@@ -154,6 +166,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             stream=_Stream(response, trail, request),
             extensions={"trail": trail},
         )
+
+    async def _destination(self, url: URL) -> tuple[URL, str | None]:
+        """Where to connect to, and the name that a certificate has to have, None for the URL's own."""
+        if self._proxy is None or self._resolver is None or is_address(url.host or ""):
+            return url, None
+        found = await self._resolver.resolve(url.host or "", url.port or 0, ANY_FAMILY)
+        # More proxies have IPv4 than IPv6, and its family is the smaller number.
+        return url.with_host(min(found, key=lambda one: one["family"])["host"]), url.host
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -189,11 +209,40 @@ class NeverLeft(httpx.ConnectError):
 
 
 class HeadersTooLong(httpx.RemoteProtocolError):
-    """A header of the answer has more than ``MAX_HEADER_BYTES``."""
+    """A header of the answer has more than ``MAX_HEADER_BYTES``, or there are more than a hundred or so."""
+
+
+@cache
+def trust(ca_bundle: str | None = None) -> ssl.SSLContext:
+    """TLS settings that trust the bundle, or the machine's own store; what the environment says does not count.
+
+    Raises:
+        OSError, ValueError: the bundle cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificates and names
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_bundle is not None:
+        context.load_verify_locations(ca_bundle)
+        return context
+    places = ssl.get_default_verify_paths()
+    if Path(places.openssl_cafile).is_file():
+        context.load_verify_locations(places.openssl_cafile)
+    if Path(places.openssl_capath).is_dir():
+        context.load_verify_locations(capath=places.openssl_capath)
+    return context
+
+
+def _said(error: Exception) -> str:
+    """What an error says, without the URL that aiohttp adds: reports do not show signatures."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "not a URL that can be asked"
+    return error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
 
 
 def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.TransportError:
-    text = str(error)[:200] or type(error).__name__
+    text = _said(error)[:200] or type(error).__name__
     if not trail.left:
         if isinstance(error, (asyncio.TimeoutError, aiohttp.ServerTimeoutError)):
             return httpx.ConnectTimeout(text, request=request)
@@ -202,7 +251,8 @@ def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.
         return httpx.ReadTimeout(text, request=request)
     if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError, _SentTwice)):
         return httpx.ReadError(text, request=request)
-    if "Got more than" in text:  # aiohttp keeps the words of its LineTooLong, and not its type
+    # aiohttp keeps the words of its own errors, and not their types.
+    if "Got more than" in text or "Too many headers" in text:
         return HeadersTooLong(text, request=request)
     return httpx.RemoteProtocolError(text, request=request)
 
@@ -213,6 +263,6 @@ def _connect_kind(error: Exception) -> str:
         return "forbidden"
     if isinstance(error, (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError, ssl.SSLError)):
         return "tls"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if isinstance(error, (aiohttp.ClientConnectorDNSError, NoSuchName)):
         return "dns"
     return "refused"

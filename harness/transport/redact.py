@@ -13,7 +13,8 @@ Rules
 * **Withhold.** What was masked is searched again. If anything is still found, the whole value is replaced by one short
   sentence. In JSON that is the string, and only if that is not enough the text around it.
 * A stream in base64 or hex that goes on past what can be looked into counts as found, and its string is masked. An
-  image or archive is never withheld for being large: see ``unwrap``. Nothing of more than ``MASKED_BYTES`` is masked.
+  image or archive is never withheld for being large: see ``unwrap``. Nothing of more than ``MASKED_BYTES`` is masked,
+  in JSON no string of more.
 * A key of fewer than ``SHORTEST`` characters is an ordinary word (``test``, ``invalid``): masking it everywhere would
   destroy the record and protect nothing. Such a key is kept out of the records by never being written there.
 
@@ -39,8 +40,8 @@ MASK = "***"
 SHORTEST = 8
 HALVED = 16
 """From how many characters on a key is masked by halves too."""
-MASKED_BYTES = 16 * 1024 * 1024
-"""What is longer and holds a key is withheld: masking takes up to a second or two a megabyte, searching a hundredth."""
+MASKED_BYTES = 2 * 1024 * 1024
+"""What is longer and holds a key is withheld: masking takes up to a second a megabyte, searching a twentieth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Redactor:
         if found is None:
             return Cleaned(data)
         parts = shared or Allowance(strict=True)
-        for masked in self._maskings(data, parts) if len(data) <= MASKED_BYTES else ():
+        for masked in self._maskings(data, parts):
             found = self._finds(masked, shared or Allowance())
             if found is None:
                 return Cleaned(masked, masked=True)
@@ -138,7 +139,8 @@ class Redactor:
         if data.lstrip()[:1] in (b"{", b"[", b'"'):
             data = _SCALAR.sub(lambda match: self._mask_scalar(match[0], parts), data)
             yield data
-        yield self._mask(data, parts)
+        if len(data) <= MASKED_BYTES:
+            yield self._mask(data, parts)
 
     def _mask_scalar(self, scalar: bytes, parts: Allowance) -> bytes:
         """A JSON string or number with what it says masked, as JSON again."""

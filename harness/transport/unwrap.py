@@ -17,6 +17,7 @@ Rules
 * A stream that goes on past these bounds is reported (``cut``) where it is itself *written in text*, as base64 in JSON
   is: nobody can say what is in it, and no honest answer has one. A stream in binary data is an ordinary archive or
   image, and what was read of it must do.
+* A text of more than ``ESCAPES`` escapes is reported too: taking them off would take longer than a job may.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ from urllib.parse import unquote_to_bytes
 DEPTH = 3
 STREAM_BYTES = 1024 * 1024
 ALL_BYTES = 32 * STREAM_BYTES
+ESCAPES = 250_000
 SMALLEST = 16
 """Bytes of the smallest compressed stream that is looked for in base64 or hex; a key may be longer than its gzip."""
 
 _CHUNK = 4096
 _READ = STREAM_BYTES + _CHUNK
+_WINDOW = 8 * _READ
+"""Of a longer base64 string so much is decoded at a time, and the last quarter again: a stream that begins there."""
 _HEAD = 256
 _ATTEMPT = 1024
 """What trying to open a stream costs at least of the allowance: bytes."""
@@ -92,7 +96,10 @@ class _Reader:
         if text and self._new("text", text, len(path)):
             yield View(path, text)
             if deeper:
-                for name, decode in _ESCAPES.items():
+                for name, (sign, decode) in _ESCAPES.items():
+                    if len(text) > ESCAPES and text.count(sign) > ESCAPES:
+                        yield View((*path, name), b"", cut=True)
+                        continue
                     for decoded in decode(text):
                         yield from self.read(decoded, (*path, name))
                 for decoded in self._base64(text, len(path)):
@@ -117,11 +124,14 @@ class _Reader:
         for sign, standard in ((b"-", b"+"), (b"_", b"/")):
             text = text.replace(sign, standard)
         found = _runs(text, _BASE64, self._token * 4 // 3)
-        tokens = [token + b"AAA"[: -len(token) % 4] for token in found if self._new("base64", token, depth)]
-        if tokens:
+        tokens = [token for token in found if self._new("base64", token, depth)]
+        short = [token + b"AAA"[: -len(token) % 4] for token in tokens if len(token) <= _WINDOW]
+        if short:
             # One call for all is faster; what stands between them decodes to nothing printable.
-            yield from _shifted(_unbase64(b"////".join(tokens)), 2)
+            yield from _shifted(_unbase64(b"////".join(short)), 2)
         for token in tokens:
+            for start in range(0, len(token) if len(token) > _WINDOW else 0, _WINDOW - 2 * _READ):
+                yield from _shifted(_unbase64(token[start : start + _WINDOW]), 2)
             yield from _zlib_in_base64(token)
 
     def _hex(self, text: bytes, depth: int) -> Iterator[bytes]:
@@ -239,11 +249,12 @@ def _entities(text: bytes) -> Iterator[bytes]:
             yield decoded
 
 
-_ESCAPES: dict[str, Callable[[bytes], Iterator[bytes]]] = {
-    "percent-encoding": _percent,
-    "backslash escapes": _backslash,
-    "HTML entities": _entities,
+_ESCAPES: dict[str, tuple[bytes, Callable[[bytes], Iterator[bytes]]]] = {
+    "percent-encoding": (b"%", _percent),
+    "backslash escapes": (b"\\", _backslash),
+    "HTML entities": (b"&", _entities),
 }
+"""By name: the sign that an escape begins with, and what takes them off; ``%u`` is looked for with the backslashes."""
 _WRITTEN = {*_ESCAPES, "base64", "hex"}
 
 

@@ -7,17 +7,19 @@ Rules
 * A request that is not for an origin the user trusts goes through the public client: https only, public addresses
   only, no credential.
 * Every answer has a limit of bytes on the wire, bytes decoded, header bytes and time. The time limit is absolute:
-  a drip does not extend it.
-* Identity encoding is asked for; a gzip or deflate answer is decoded within the limit, any other is refused.
+  a drip does not extend it. An answer is held once, and of one that breaks a limit only the beginning is kept.
+* Identity encoding is asked for; a gzip (of all its members) or deflate answer is decoded within the limit and a step
+  at a time, any other is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from io import BytesIO
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -35,6 +37,10 @@ USER_AGENT = f"image-api-harness/{__version__}"
 SIMULATOR_HEADER = "x-harness-simulator"
 KEPT_BYTES = 64 * 1024
 """How much is kept of an answer that breaks a limit."""
+STEP_BYTES = 256 * 1024
+"""What is decoded at a time: a hundred bytes on the wire can be a hundred thousand."""
+MAX_MEMBERS = 1000
+"""Members of a gzip answer: one that is empty costs twenty bytes, and far more time."""
 
 RECORDED_RESPONSE_HEADERS = frozenset({
     "content-type", "content-length", "content-encoding", "date", "location", "retry-after", "server", "allow",
@@ -49,8 +55,8 @@ ENCODED = frozenset({"content-encoding", "content-length"})
 class Limits:
     """Bounds of one answer; bytes, and header bytes."""
 
-    wire_bytes: int = 128 * 1024 * 1024
-    decoded_bytes: int = 128 * 1024 * 1024
+    wire_bytes: int = 24 * 1024 * 1024
+    decoded_bytes: int = 24 * 1024 * 1024
     header_bytes: int = 64 * 1024
 
 
@@ -85,7 +91,7 @@ class Wire:
         trail, started = trail or Trail(), self.clock.now_ns()
         recorded: dict[str, str] = {}
         first_byte: int | None = None
-        partial, departing = bytearray(), False
+        partial, departing = BytesIO(), False
         try:
             # What is judged is the URL that leaves: a host may be spelled otherwise (127。0。0。1) than it is dialled.
             url = _url(request.url)
@@ -105,11 +111,12 @@ class Wire:
                     await answer.aclose()
         except TimeoutError:
             kind = "timeout" if trail.left else "connect_timeout"
-            reply = Failure(kind, f"no complete answer within {seconds:g} s", trail.left, bytes(partial))
+            reply = Failure(kind, f"no complete answer within {seconds:g} s", trail.left, partial.getvalue())
         except _Refused as error:
-            reply = Failure(error.kind, str(error), departing and trail.left, bytes(partial))
+            kept = partial.getvalue() if error.kind == "reset" else partial.getvalue()[:KEPT_BYTES]
+            reply = Failure(error.kind, str(error), departing and trail.left, kept)
         except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
-            reply = _failure(error, bytes(partial), departing=departing)
+            reply = _failure(error, partial.getvalue(), departing=departing)
         received = self.clock.now_ns()
         opened = trail.connect_ns if trail.sent_ns is not None else 0
         return Sent(reply, recorded, trail.sent_ns or started, first_byte, received, opened)
@@ -143,7 +150,7 @@ class Wire:
             raise _Refused("forbidden", f"{host} is not a public address")
         return self.public
 
-    async def _read(self, answer: httpx.Response, partial: bytearray) -> Response:
+    async def _read(self, answer: httpx.Response, partial: BytesIO) -> Response:
         raw, stream = answer.headers.raw, answer.stream
         assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - an async transport's answer
         try:
@@ -157,11 +164,11 @@ class Wire:
             try:
                 if received > self.limits.wire_bytes:
                     raise _Refused("limit", f"the answer has more than {self.limits.wire_bytes} bytes")
-                partial += decode(chunk)
+                partial.writelines(decode(chunk))
             except _Refused:
-                partial += b"" if partial else chunk[:KEPT_BYTES]
+                partial.write(b"" if partial.tell() else chunk[:KEPT_BYTES])
                 raise
-        decode(b"")
+        decode.end()
         headers = {
             name: value
             for raw_name, raw_value in raw
@@ -171,12 +178,12 @@ class Wire:
         if decode.decodes:
             # They described what was on the wire; the body that is kept is another one.
             headers = {name: value for name, value in headers.items() if name not in ENCODED}
-        return Response(answer.status_code, headers, bytes(partial))
+        return Response(answer.status_code, headers, partial.getvalue())
 
-    def _decoder(self, answer: httpx.Response) -> _decoder:
+    def _decoder(self, answer: httpx.Response) -> _Decoder:
         if sum(len(name) + len(value) for name, value in answer.headers.raw) > self.limits.header_bytes:
             raise _Refused("limit", f"the headers have more than {self.limits.header_bytes} bytes")
-        return _decoder(answer.headers.get("content-encoding", "identity"), self.limits.decoded_bytes)
+        return _Decoder(answer.headers.get("content-encoding", "identity"), self.limits.decoded_bytes)
 
     async def aclose(self) -> None:
         """Close both clients."""
@@ -184,7 +191,7 @@ class Wire:
         await self.public.aclose()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _url(text: str) -> httpx.URL:
     """A parsed URL: polls repeat theirs, submits share one, and parsing is a fifth of an exchange's processor time."""
     return httpx.URL(text)
@@ -198,11 +205,11 @@ def as_sent(url: str) -> str:
         return quote(url, safe=":/?#&=%@+,;", errors="replace")
 
 
-async def _keep(stream: httpx.AsyncByteStream, partial: bytearray) -> None:
+async def _keep(stream: httpx.AsyncByteStream, partial: BytesIO) -> None:
     """Keep the beginning of an answer that is refused, as it came."""
     async for chunk in stream:
-        partial += chunk[: KEPT_BYTES - len(partial)]
-        if len(partial) >= KEPT_BYTES:
+        partial.write(chunk[: KEPT_BYTES - partial.tell()])
+        if partial.tell() >= KEPT_BYTES:
             return
 
 
@@ -214,36 +221,57 @@ class _Refused(Exception):
         self.kind = kind
 
 
-class _decoder:  # noqa: N801 - reads as the function that it is
-    """Decodes one content encoding within a limit; an empty chunk ends it."""
+class _Decoder:
+    """Takes one content encoding off an answer, a step at a time and within a limit."""
 
     def __init__(self, encoding: str, limit: int) -> None:
         names = [name for part in encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
         if len(names) > 1 or (names and names[0] not in ("gzip", "x-gzip", "deflate")):
             raise _Refused("limit", f"the answer is encoded as {encoding[:40]}, which was not asked for")
-        self._inflate = zlib.decompressobj(47 if names and names[0] != "deflate" else 15) if names else None
-        self._limit, self._made = limit, 0
+        self._bits = 0 if not names else 15 if names[0] == "deflate" else 31
+        self._inflate = zlib.decompressobj(self._bits) if names else None
+        self._limit, self._made, self._members = limit, 0, 0
 
     @property
     def decodes(self) -> bool:
         """Whether the body is another one than on the wire."""
         return self._inflate is not None
 
-    def __call__(self, chunk: bytes) -> bytes:
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        """What a chunk says."""
         if self._inflate is None:
-            return chunk
-        if not chunk:
-            if not self._inflate.eof:
-                raise _Refused("reset", "the compressed answer ends in its middle")
-            return b""
-        try:
-            data = self._inflate.decompress(chunk, self._limit - self._made + 1)
-        except zlib.error:
-            raise _Refused("protocol", "the compressed answer cannot be decoded") from None
-        self._made += len(data)
-        if self._made > self._limit:
-            raise _Refused("limit", f"the decoded answer has more than {self._limit} bytes")
-        return data
+            yield chunk
+            return
+        while chunk:
+            if self._inflate.eof:
+                chunk = self._next_member(chunk)
+                continue
+            try:
+                data = self._inflate.decompress(chunk, STEP_BYTES)
+            except zlib.error:
+                raise _Refused("protocol", "the compressed answer cannot be decoded") from None
+            chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
+            self._made += len(data)
+            if self._made > self._limit:
+                raise _Refused("limit", f"the decoded answer has more than {self._limit} bytes")
+            yield data
+
+    def _next_member(self, chunk: bytes) -> bytes:
+        """Begin the next member of a gzip; zeros between and after members are padding."""
+        if self._bits == 15:
+            raise _Refused("protocol", "bytes follow the compressed answer")
+        chunk = chunk.lstrip(b"\0")
+        if chunk:
+            self._members += 1
+            if self._members > MAX_MEMBERS:
+                raise _Refused("limit", f"the compressed answer has more than {MAX_MEMBERS} parts")
+            self._inflate = zlib.decompressobj(self._bits)
+        return chunk
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self._inflate is not None and not self._inflate.eof:
+            raise _Refused("reset", "the compressed answer ends in its middle")
 
 
 def _failure(error: Exception, partial: bytes, *, departing: bool) -> Failure:

@@ -9,8 +9,9 @@ How: a simulated provider that takes its time (medians 0.15 s in the queue, 0.35
 own and counts each body that it is sent, by key. A run is ``harness.run.check`` of fal's queue and of UModelVerse's
 synchronous endpoint, live and recording in turns, in a process that is forked from one which has everything imported
 and has run once. It is killed at an instant drawn evenly over the time that a whole run takes; so is the resume, one
-time in two, and the resume of that, before one is left to end. A run has a key of its own. Several lanes run side by
-side, since most of a run is waiting.
+time in two, and the resume of that, before one is left to end. A run has a key of its own, and up to
+twenty jobs in flight, ten of each target; one that was killed before its header is begun again in the same place.
+Several lanes run side by side, since most of a run is waiting.
 
 How to read it: the three counts that must be zero say so; ``kills`` are those that hit, by what they hit.
 
@@ -176,8 +177,6 @@ class Lane:
             if kill and self.rng.random() < 0.5:
                 break
         if begun or not _whole_lines(out):
-            if not begun:  # killed before its header: nothing was sent, and the place is cleared for another run
-                shutil.rmtree(out, ignore_errors=True)
             status = in_child(request, key, resume=begun)
             self.counts["resumes that do not end"] += status not in (0, 1, 3)
         self._at_the_end(out, key)
@@ -185,8 +184,6 @@ class Lane:
 
     def _killed(self, request: Request, key: str, *, resume: bool) -> bool:
         """Fork a run and kill it at a random instant; False when it had ended before."""
-        if not resume:
-            shutil.rmtree(request.out or "", ignore_errors=True)
         child = forked(request, key, resume=resume)
         time.sleep(self.rng.random() * self.whole_s)
         os.kill(child, signal.SIGKILL)
@@ -250,9 +247,9 @@ def request_for(origin: str, out: Path, source: str) -> Request:
         source=source,  # type: ignore[arg-type] # one of SOURCES
         base_urls={("fal", None): f"{origin}/fal/queue", ("umodelverse", None): f"{origin}/umodelverse/sync"},
         cases=("*/accept/*", "*/prompt/*", "*/probe/*"),
-        max_cases=3,
+        max_cases=8,
         max_cost=Decimal(100),
-        concurrency=4,
+        concurrency=10,
         out=out,
         cassettes=out / "cassettes",
     )

@@ -18,6 +18,7 @@ SCRIPTS = {
     "bench_schemas.py": "pairwise",
     "bench_strategies.py": "fal-gateway",
     "bench_cassettes.py": "all, at once",
+    "bench_guards.py": "worst of 3 bombs and stalls",
 }
 
 

@@ -16,11 +16,11 @@ from aiohttp.abc import AbstractResolver
 from harness.clock import RealClock
 from harness.model import Failure, Response
 from harness.transport.guard import GuardedResolver
-from harness.transport.live import AiohttpTransport
+from harness.transport.live import AiohttpTransport, trust
 from harness.transport.wire import Limits
 from harness.urls import origin
 from tests import fakes
-from tests.fakes import KEY, answer, answers, get, post, serving
+from tests.fakes import KEY, answer, answers, get, one_request, post, serving
 
 SECONDS = 5.0
 
@@ -569,3 +569,133 @@ def test_naming_an_origin_is_trust():
         return (await way.send(get(peer.url + "/1.png", step="asset"), seconds=SECONDS)).reply.status
 
     assert live(scenario) == 200
+
+
+# --- behind a proxy, and whom to trust ---------------------------------------------------------------------------------
+
+
+def tunnels(to):
+    """A proxy that takes whatever it is asked for to one port; its peer keeps what it was asked for."""
+
+    async def behave(peer, reader, writer):
+        await one_request(peer, reader)
+        onward_reader, onward = await asyncio.open_connection("127.0.0.1", to())
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source, sink):
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        try:
+            await asyncio.gather(pump(reader, onward), pump(onward_reader, writer))
+        finally:
+            onward.close()
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected", "asked"),
+    [
+        (["93.184.216.34"], 200, ["CONNECT 93.184.216.34:"]),
+        (["2606:2800:21f:cb07::1", "93.184.216.34"], 200, ["CONNECT 93.184.216.34:"]),
+        (["127.0.0.1"], ("forbidden", False), []),
+        (["93.184.216.34", "10.0.0.1"], ("forbidden", False), []),
+        (["64:ff9b::7f00:1"], ("forbidden", False), []),
+    ],
+)
+def test_a_proxy_is_asked_for_the_checked_address_and_hears_of_no_other(
+    addresses, expected, asked, server_tls, certificate
+):
+    """Names are resolved and checked here; TLS still wants the name's certificate."""
+    client = ssl.create_default_context(cafile=certificate[0])
+
+    async def scenario(way, peer):
+        async with serving(tunnels(lambda: peer.port)) as proxy:
+            guard = GuardedResolver(Resolves(*addresses))
+            public = AiohttpTransport(way.clock, resolver=guard, proxy=proxy.url, tls=client)
+            behind = fakes.wire(way.api, way.clock, peer.url, public)
+            sent = await behind.send(
+                get(f"https://localhost:{peer.port}/1.png", step="asset", authenticated=False), seconds=SECONDS
+            )
+            await public.aclose()
+            return sent.reply.status if isinstance(sent.reply, Response) else told(sent), proxy.lines()
+
+    found, lines = live(scenario, server_tls=server_tls)
+    assert (found, [line.rpartition(":")[0] + ":" for line in lines]) == (expected, asked)
+
+
+def test_behind_a_proxy_the_certificate_is_the_names(server_tls, certificate):
+    """A checked address that answers with another name's certificate gets no request."""
+    client = ssl.create_default_context(cafile=certificate[0])
+
+    async def scenario(way, peer):
+        async with serving(tunnels(lambda: peer.port)) as proxy:
+            guard = GuardedResolver(Resolves("93.184.216.34"))
+            public = AiohttpTransport(way.clock, resolver=guard, proxy=proxy.url, tls=client)
+            behind = fakes.wire(way.api, way.clock, peer.url, public)
+            sent = await behind.send(get("https://another.example/1.png", step="asset"), seconds=SECONDS)
+            await public.aclose()
+            return told(sent), peer.requests
+
+    assert live(scenario, server_tls=server_tls) == (("tls", False), [])
+
+
+def test_the_environment_names_no_authority(server_tls, certificate, monkeypatch, tmp_path):
+    """``SSL_CERT_FILE`` makes nobody trusted, ``SSLKEYLOGFILE`` writes nothing down: the configuration's bundle decides."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+
+    async def scenario(way, peer):
+        trusting = AiohttpTransport(way.clock, tls=trust(str(certificate[0])))
+        bundled = fakes.wire(trusting, way.clock, by_name(peer))
+        refused, taken = [await one.send(post(by_name(peer)), seconds=SECONDS) for one in (way, bundled)]
+        await trusting.aclose()
+        return told(refused), taken.reply.status if isinstance(taken.reply, Response) else told(taken)
+
+    trust.cache_clear()
+    assert live(scenario, server_tls=server_tls, trusted=by_name) == (("tls", False), 200)
+    assert not (tmp_path / "keys.log").exists()
+
+
+# --- what an answer may weigh ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (gzip.compress(b'{"a"', mtime=0) + gzip.compress(b":1}", mtime=0), b'{"a":1}'),
+        (gzip.compress(b'{"a":1}', mtime=0) + bytes(512), b'{"a":1}'),
+        (gzip.compress(b"", mtime=0) * 900 + gzip.compress(b"{}", mtime=0), b"{}"),
+        (gzip.compress(b"{}", mtime=0) + b"more", ("protocol", True)),
+        (gzip.compress(b"{}", mtime=0) * 1002, ("limit", True)),
+    ],
+)
+def test_a_gzip_answer_is_all_of_its_members(body, expected):
+    """Members one after the other are one answer; padding is none, and a thousand members are too many."""
+
+    async def scenario(way, peer):
+        sent = await way.send(get(peer.url), seconds=SECONDS)
+        return sent.reply.body if isinstance(sent.reply, Response) else told(sent)
+
+    assert live(scenario, answers(answer(body, headers=["Content-Encoding: gzip"]))) == expected
+
+
+def test_headers_without_end_are_a_limit():
+    """More headers than any server sends are cut off."""
+
+    async def scenario(way, peer):
+        return told(await way.send(get(peer.url), seconds=SECONDS))
+
+    assert live(scenario, answers(answer(headers=[f"X-{n}: y" for n in range(500)]))) == ("limit", True)
+
+
+def test_a_failure_does_not_quote_the_signature_of_its_address():
+    """Reports show failures, and not what gives access to a file."""
+
+    async def scenario(way, peer):
+        sent = await way.send(get(peer.url + "/?x-amz-signature=0123456789abcdef"), seconds=SECONDS)
+        return sent.reply.kind, "0123456789abcdef" in sent.reply.message
+
+    assert live(scenario, answers(b"HTTP/1.1 abc OK\r\n\r\n", then_closes=True)) == ("protocol", False)

@@ -18,11 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from harness.model import Json
 from harness.planning.partitions import bounds_of
 from harness.spec import Parameter
+from harness.validation import validator
 
 Schema = Mapping[str, Any]
 OTHERWISE: Mapping[str, Json] = {
@@ -72,7 +71,7 @@ def faulty_values(parameter: Parameter, good: Json) -> Iterator[FaultyValue]:
         yield FaultyValue("missing", f"{name} is left out", missing=True)
     schema = _plain(parameter.schema)
     rows = [*_of(schema, {**bounds_of(parameter), **schema}, name, good), *_unbounded(parameter, schema)]
-    allowed, seen = Draft202012Validator(dict(parameter.schema)), set[str]()
+    allowed, seen = validator(parameter.schema), set[str]()
     for row in rows:
         text = row.token or json.dumps(row.value, sort_keys=True)
         forbidden = row.token is None and not allowed.is_valid(row.value)

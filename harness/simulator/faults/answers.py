@@ -33,6 +33,7 @@ from harness.simulator.provider import Account, Endpoint, Job, Reply, success
 from harness.simulator.settings import Settings
 from harness.simulator.verdicts import Flaw, Refusal
 from harness.spec.contract import Field, Flow, Shape, Spec
+from harness.validation import validator
 
 JSON_TYPE = "application/json"
 
@@ -126,9 +127,7 @@ def dotted(path: tuple[str, ...]) -> str:
 
 def violated(spec: Spec, shape: Shape, value: Json, otherwise: Fact) -> Verdict | None:
     """How gravely a value breaks a shape; None where it does not."""
-    from jsonschema import Draft202012Validator
-
-    leaves = [leaf for error in Draft202012Validator(shape.schema).iter_errors(value) for leaf in _leaves(error)]
+    leaves = [leaf for error in validator(shape.schema).iter_errors(value) for leaf in _leaves(error)]
     verdicts = [_leaf_verdict(spec, shape, leaf, otherwise) for leaf in leaves]
     return None if not leaves else "fail" if "fail" in verdicts else "warn"
 
