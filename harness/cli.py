@@ -10,48 +10,28 @@ Rules
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from harness import __version__
+from harness.comparing import baseline, compare, detection, trend, versus
 from harness.errors import HarnessError, UsageError
+from harness.shell import Seconds, carried_out, config, print_lines, reader_may_leave, usd
 
 if TYPE_CHECKING:
-    from harness.config import Config
-    from harness.engine import Progress
-    from harness.ledger import Ledger
     from harness.report.results import RunResult
-    from harness.run import Finished
     from harness.targets import Request
 
 SOURCES = ("replay", "simulate", "live", "record")
 TIERS = ("one-way", "core", "pairwise")
 COVERS = "Every label, every pair of classes, or every pair of labels"
 LONGEST_MESSAGE = 1000
-
-
-class Seconds(click.FloatRange):
-    """A positive, finite number of seconds."""
-
-    name = "seconds"
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True, max=1e9)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; ``nan`` passes every comparison and is refused here."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
-        return number
 
 
 def main() -> NoReturn:
@@ -157,9 +137,23 @@ def specs_lint(paths: tuple[Path, ...], documents: Path | None) -> int:
 @specs.command("diff")
 @click.argument("old")
 @click.argument("new")
-def specs_diff(old: str, new: str) -> None:
-    """Compare two specs."""
-    raise _not_built("specs diff", f"compare {old} and {new} with diff")
+@click.option("--tier", type=click.Choice(TIERS), default="one-way", show_default=True, help="The plan to compare.")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON and nothing else.")
+def specs_diff(old: str, new: str, tier: str, *, as_json: bool) -> None:
+    """Show how two specs of an endpoint differ, and what that means for plans, old verdicts and recordings."""
+    from harness.compare.consequences import as_json as rendered
+    from harness.compare.consequences import consequences, lines
+    from harness.spec import find
+
+    both = [find((name,)) for name in (old, new)]
+    for name, named in zip((old, new), both, strict=True):
+        if len(named) > 1:
+            raise UsageError(f"{name} is {len(named)} targets: name one of {', '.join(spec.target for spec in named)}")
+    found = consequences(both[0][0], both[1][0], tier, config().rates)
+    if as_json:
+        click.echo(rendered(found), nl=False)
+    else:
+        print_lines(lines(found))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -237,7 +231,7 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
     # A run that goes on has its own specs: those named beside it are only compared.
     named = options["targets"] or (targets_in(request.plan) if request.plan else ())
     specs = () if request.resume and not options["targets"] else find(named)
-    finished = _check(specs, request, _config(), options)
+    finished = carried_out(specs, request, config(), options)
     if finished.note:
         _say(finished.note)
     for target, reason in finished.ended.stopped.items():
@@ -256,7 +250,7 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
     if not (finished.directory / "report.html").exists():
         click.echo(f"no page was drawn: run harness report {finished.directory}", err=True)
     exports.write(finished.result, finished.directory)
-    with _reader_may_leave():
+    with reader_may_leave():
         if options["as_json"]:
             from harness.report.document import dump
 
@@ -264,30 +258,6 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
         elif not options["quiet"] and finished.exit_status < 128:
             _summary(finished.result, finished.directory)
     return finished.exit_status
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Let a pipe be closed by its reader: what the run found out stays its exit status."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _check(specs: Any, request: Request, settings: Config, options: dict[str, Any]) -> Finished:
-    from rich.console import Console
-
-    from harness.report.terminal import Progress as Bar
-    from harness.run import check as run_check
-
-    with Bar(Console(stderr=True), quiet=options["quiet"]) as bar:
-
-        def moved(progress: Progress, ledger: Ledger) -> None:
-            bar.update(progress.done, progress.planned, ledger.billed + ledger.unknown, progress.running)
-
-        return run_check(specs, request, settings, dict(os.environ), moved)
 
 
 def _summary(result: RunResult, directory: Path) -> None:
@@ -334,8 +304,6 @@ def given(context: click.Context) -> frozenset[str]:
 
 def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> Request:
     """The options as a request, ``given`` those that were named; what is not built yet is said here."""
-    from decimal import Decimal, InvalidOperation
-
     from harness.config import base_urls
     from harness.targets import Request
 
@@ -348,12 +316,6 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
         _require_as_recorded(options)
     if options["plan"]:
         _require_as_frozen(options)
-    try:
-        cost = None if options["max_cost"] is None else Decimal(options["max_cost"])
-    except InvalidOperation:
-        cost = Decimal(-1)
-    if cost is not None and (not cost.is_finite() or cost < 0):
-        raise UsageError(f"--max-cost {options['max_cost']!r} is not an amount in USD")
     return Request(
         source=source,  # type: ignore[arg-type] # the two that are left
         flow=options["flow"],
@@ -365,7 +327,7 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
         max_cases=options["max_cases"],
         explore=options["explore"],
         plan=options["plan"],
-        max_cost=cost,
+        max_cost=usd(options["max_cost"]),
         concurrency=options["concurrency"] or 8,
         deadline_seconds=options["deadline"] or 300.0,
         poll_interval=options["poll_interval"],
@@ -378,12 +340,6 @@ def request_of(options: dict[str, Any], given: frozenset[str] = frozenset()) -> 
     )
 
 
-def _config() -> Config:
-    from harness.config import load
-
-    return load(Path.cwd())
-
-
 @cli.command()
 @click.argument("targets", nargs=-1)
 @click.option("--flow", help="One of the target's flows.")
@@ -392,15 +348,27 @@ def _config() -> Config:
 @click.option("--explore", type=click.IntRange(min=0), default=0, help="N further drawn requests per target.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON: check --plan sends what stands there.")
-def plan(targets: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+@click.option("--detect", metavar="p50=10%", help="Plan the benches that would show such a change instead.")
+@click.option(
+    "--past", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="Runs that tell how runs vary."
+)
+def plan(
+    targets: tuple[str, ...], *, as_json: bool, detect: str | None, past: tuple[Path, ...], **options: Any
+) -> None:
     """Show what would be sent, why, and what it costs, in this tier and in the others; send nothing."""
+    if detect is not None:
+        detection(targets, options["flow"], detect, past, as_json=as_json)
+        return
+    if past:
+        raise UsageError("--past belongs to --detect: say which change is to be seen")
+
     from harness.planning.file import dump
     from harness.planning.show import about, show
     from harness.spec import find
     from harness.spec.show import console
     from harness.targets import Request, flow_of, plan_of, price_of
 
-    settings, specs = _config(), find(targets)
+    settings, specs = config(), find(targets)
     offers = []
     for spec in specs:
         by_tier = {
@@ -508,18 +476,15 @@ def recheck(run: Path) -> int:
     from harness.run import exit_status, recheck_cassette, write_reports
 
     result, place = (
-        (write_reports(run, with_todays_specs=True), run) if run.is_dir() else recheck_cassette(run, _config())
+        (write_reports(run, with_todays_specs=True), run) if run.is_dir() else recheck_cassette(run, config())
     )
-    with _reader_may_leave():
+    with reader_may_leave():
         _summary(result, place)
     return exit_status(result)
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def compare(arguments: tuple[str, ...]) -> None:
-    """Compare runs."""
-    raise _not_built("compare", f"open the reports of {' '.join(arguments) or 'the runs'} side by side")
+for command in (compare, baseline, trend, versus):
+    cli.add_command(command)
 
 
 @cli.group()
@@ -543,7 +508,7 @@ def cassettes_lint(paths: tuple[Path, ...]) -> int:
     """Point at what is wrong with recordings: damage, what does not fit, and anything that looks like a secret."""
     from harness.cassettes.lint import lint, slots_of
 
-    own = {one.credential[1] for one in _config().providers.values() if one.credential}
+    own = {one.credential[1] for one in config().providers.values() if one.credential}
     problems = lint(slots_of(paths), os.environ, own)
     for problem in problems:
         click.echo(problem)

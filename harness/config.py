@@ -35,13 +35,14 @@ class Provider:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration file."""
+    """The whole configuration file; ``region`` is the user's name for the place that runs are made from."""
 
     path: Path | None = None
     max_cost: Decimal | None = None
     assets: tuple[str, ...] = ()
     proxy: str | None = None
     ca_bundle: str | None = None
+    region: str | None = None
     rates: Mapping[str, Rate] = field(default_factory=lambda: dict(RATES))
     providers: Mapping[str, Provider] = field(default_factory=dict)
 
@@ -85,7 +86,7 @@ class _Reader:
         self.path = path
 
     def config(self, value: Any) -> Config:
-        found = self.table(value, "", ("max_cost", "assets", "proxy", "ca_bundle", "rates", "providers"))
+        found = self.table(value, "", ("max_cost", "assets", "proxy", "ca_bundle", "region", "rates", "providers"))
         rates = dict(RATES)
         for currency, rate in self.table(found.get("rates", {}), "rates").items():
             each = self.table(rate, f"rates.{currency}", ("usd", "date"))
@@ -97,6 +98,7 @@ class _Reader:
             assets=self.urls(found.get("assets", []), "assets"),
             proxy=self.base(found["proxy"], "proxy") if "proxy" in found else None,
             ca_bundle=self.text(found["ca_bundle"], "ca_bundle") if "ca_bundle" in found else None,
+            region=self.text(found["region"], "region") if "region" in found else None,
             rates=rates,
             providers={
                 name: self.provider(table, f"providers.{name}")
@@ -216,6 +218,11 @@ def base_urls(options: tuple[str, ...]) -> Mapping[tuple[str, str | None], str]:
 def _shown(option: str) -> str:
     """An option in a message: whatever stands before an ``@`` may be a password."""
     return option.rpartition("@")[2][:80]
+
+
+def region_of(settings: Config, environment: Mapping[str, str]) -> str | None:
+    """What the place that a run is made from is called: ``HARNESS_REGION`` before the file; None where nobody says."""
+    return environment.get("HARNESS_REGION", "").strip() or settings.region
 
 
 def environment_base_url(provider: str, environment: Mapping[str, str]) -> str | None:

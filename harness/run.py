@@ -37,7 +37,7 @@ from harness.cassettes import (
     written_by_one,
 )
 from harness.clock import NS, Clock, RealClock, wall_time
-from harness.config import Config
+from harness.config import Config, region_of
 from harness.engine import Ended, Engine, Options, Progress, Work
 from harness.errors import InputError, OutputError, UsageError
 from harness.history import (
@@ -140,6 +140,7 @@ def header_row(
         "recorded_from": None,
         "recorded_at": None,
         "seed": request.seed,
+        "region": own.region,
         "options": resume.recorded_options(request),
         "targets": {
             target.plan.target: {
@@ -232,6 +233,7 @@ def check(
     directory = request.out or Path("reports") / run_id
     if holds_a_run(directory):
         raise UsageError(f"{directory} holds a run already: name another --out")
+    settings = replace(settings, region=region_of(settings, environment))
     with ExitStack() as stack:
         resolved = stack.enter_context(simulated(specs, request))
         targets = targets_of(specs, resolved, settings, environment)

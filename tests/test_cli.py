@@ -213,7 +213,6 @@ def test_a_report_is_rebuilt_from_the_history(tmp_path: Path) -> None:
         (["check", "fal", "--base-url", "fal=http://127.0.0.1:1"], 2, "--base-url would change what was recorded"),
         (["check", "fal", "--flow", "sync"], 4, "there is no cassette of fal/flux-pro-kontext-multi (sync)"),
         (["check", "fal", "--record"], 2, "FAL_KEY is not set"),
-        (["compare", "a", "--candidate", "b"], 2, "not built yet"),
         (["cassettes", "lint", "nowhere.yaml"], 4, "cannot read nowhere.yaml"),
         (["simulate", "--fault", "x"], 2, "x"),
         (["check", "fal", "--simulate", "--live"], 2, "exclude each other"),

@@ -67,6 +67,16 @@ def workload(
     )
 
 
+def template(spec: Spec, flow: Flow, case: Case) -> dict[str, Json]:
+    """What a case asks for, without the prompt and seed that its number decides: the same in every run of a workload.
+
+    A prompt or seed that is not its number's stays: it is the workload's own.
+    """
+    number = case.id.rpartition("/")[2]
+    own = dict(_varied(spec, flow, int(number))) if number.isdecimal() else {}
+    return {name: value for name, value in case.body.items() if name not in own or own[name] != value}
+
+
 def _case(spec: Spec, body: Mapping[str, Json], kind: CaseKind, number: int, usd_per_image: Decimal) -> Case:
     contested, images = spec.contested(body), spec.images_asked(body)
     return Case(

@@ -49,8 +49,22 @@ def render(result: RunResult) -> str:
     return template.render(_view(result), css=Markup(css), csp=_policy(css))  # noqa: S704 - our own style sheet
 
 
+def page(template: str, **view: Any) -> str:
+    """Another page in the report's style and under its policy, by the name of its template; ``svg`` marks our own figures."""
+    css, _ = _assets()
+    environment = _environment()
+    environment.filters["svg"] = Markup
+    text_of = (_HERE / template).read_text("utf-8")
+    return environment.from_string(text_of).render(view, css=Markup(css), csp=_policy(css))  # noqa: S704 - our own
+
+
 @cache
 def _assets() -> tuple[str, Template]:
+    css = (_HERE / "style.css").read_text("utf-8")
+    return css, _environment().from_string((_HERE / "template.html.j2").read_text("utf-8"))
+
+
+def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "visible": text.visible,
@@ -63,8 +77,7 @@ def _assets() -> tuple[str, Template]:
         "command": lambda command: text.visible(command, LONGEST_COMMAND, keep="\n"),
     }
     environment.globals |= {"glyphs": GLYPHS, "words": WORDS}
-    css = (_HERE / "style.css").read_text("utf-8")
-    return css, environment.from_string((_HERE / "template.html.j2").read_text("utf-8"))
+    return environment
 
 
 def _policy(css: str) -> str:

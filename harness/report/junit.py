@@ -11,7 +11,7 @@ Rules
 * ``time`` is in seconds and stands everywhere, since readers take a missing one for "not a number": from submit to
   completion where that is known, else from the first request sent to the last answer; 0 for what was not sent.
   A suite's is the sum of its cases': they ran at once, and a resumed run has several clocks.
-* What came from outside goes through ``_inert``: no character that XML forbids, no line that a CI system takes for a
+* What came from outside goes through ``inert``: no character that XML forbids, no line that a CI system takes for a
   command, no ``[[ATTACHMENT|…]]``, which GitLab and Jenkins turn into a link to a file; all bounded in length.
 
 The standard library's ElementTree writes it. It escapes what has to be, and its known weaknesses are its parser's:
@@ -51,7 +51,7 @@ def render(result: RunResult) -> str:
     suites = [_suite(target, run) for target in result.targets]
     total = sum((suite.outcomes for suite in suites), Counter[str]())
     what = "benchmark" if result.kind == "bench" else "conformance"
-    name = _inert(f"{text.mode_line(run)} - image API {what}", _LINE)
+    name = inert(f"{text.mode_line(run)} - image API {what}", _LINE)
     root = ET.Element("testsuites", {"name": name, **_figures(total, sum(suite.seconds for suite in suites))})
     root.extend(suite.element for suite in suites)
     ET.indent(root)
@@ -80,7 +80,7 @@ def _suite(target: TargetResult, run: Mapping[str, Json]) -> _Suite:
         element.set("timestamp", started)
     properties = ET.SubElement(element, "properties")
     for name, value in _properties(target, run).items():
-        ET.SubElement(properties, "property", name=name, value=_inert("" if value is None else value, _LINE))
+        ET.SubElement(properties, "property", name=name, value=inert("" if value is None else value, _LINE))
     for one, seconds in zip(target.judged, times, strict=True):
         element.append(_case(target, one, findings.get(one.case.id, ()), seconds))
     return _Suite(element, outcomes, sum(times))
@@ -88,7 +88,7 @@ def _suite(target: TargetResult, run: Mapping[str, Json]) -> _Suite:
 
 def _suite_name(target: TargetResult, run: Mapping[str, Json]) -> str:
     word = "simulated" if text.is_simulated(run) else "replayed" if run["mode"] == "replay" else None
-    return _inert(target.spec.target, _NAME) + (f" ({word})" if word else "")
+    return inert(target.spec.target, _NAME) + (f" ({word})" if word else "")
 
 
 def _figures(outcomes: Counter[str], seconds: float) -> dict[str, str]:
@@ -137,7 +137,7 @@ def _case(target: TargetResult, one: Judged, findings: Sequence[Mapping[str, Jso
         return element
     blamed = [finding for finding in findings if OUTCOMES.get(Verdict(finding["verdict"])) == outcome]
     if blamed:
-        about = {"type": _inert(blamed[0]["check"], _NAME), "message": _inert(blamed[0]["message"], _MESSAGE)}
+        about = {"type": inert(blamed[0]["check"], _NAME), "message": inert(blamed[0]["message"], _MESSAGE)}
         ET.SubElement(element, outcome, about).text = _told(blamed)
     beside = [finding for finding in findings if finding not in blamed]
     if beside:
@@ -148,15 +148,15 @@ def _case(target: TargetResult, one: Judged, findings: Sequence[Mapping[str, Jso
 def _class_name(target: str) -> str:
     """``fal.flux-1_1``: readers split at dots, and no name of an endpoint has an underscore of its own."""
     provider, _, endpoint = target.partition("/")
-    return _inert(f"{provider}.{endpoint.replace('.', '_')}", _NAME)
+    return inert(f"{provider}.{endpoint.replace('.', '_')}", _NAME)
 
 
 def _case_name(target: str, case_id: str) -> str:
     """The rest of the case id; a long one stays distinct, since readers drop a name that they have seen."""
     name = case_id.removeprefix(f"{target}/")
     if len(name) <= _NAME:
-        return _inert(name, _NAME)
-    return f"{_inert(name[:_NAME], _NAME)}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+        return inert(name, _NAME)
+    return f"{inert(name[:_NAME], _NAME)}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def _seconds(route: Route, one: Judged) -> float:
@@ -182,18 +182,18 @@ def _told(findings: Sequence[Mapping[str, Json]]) -> str:
 
 def _lines(finding: Mapping[str, Json]) -> Iterator[str]:
     about = f" ({finding['parameter']})" if finding["parameter"] else ""
-    yield _inert(f"{finding['verdict']}: {finding['check']}{about}: {finding['message']}", _LINE)
+    yield inert(f"{finding['verdict']}: {finding['check']}{about}: {finding['message']}", _LINE)
     source = finding["source"]
     if source is not None:
-        yield _inert(f"document: {source['document']}", _LINE)
-        yield _inert(f"place: {source['where']}", _LINE)
-        yield _inert(f"states: {source['states']}", _LINE)
+        yield inert(f"document: {source['document']}", _LINE)
+        yield inert(f"place: {source['where']}", _LINE)
+        yield inert(f"states: {source['states']}", _LINE)
     for name in ("expected", "observed"):
         if finding[name]:
-            yield _inert(f"{name}: {finding[name]}", _LINE)
-    yield _inert(finding["request"], _COMMAND)
+            yield inert(f"{name}: {finding[name]}", _LINE)
+    yield inert(finding["request"], _COMMAND)
 
 
-def _inert(said: object, limit: int) -> str:
+def inert(said: object, limit: int) -> str:
     """A line of text that means nothing to XML, to a log, or to whoever shows it."""
     return text.log_line(_ATTACHMENT.sub("[ ", text.visible(said, limit)))

@@ -101,6 +101,33 @@ def phases(targets: Sequence[TargetResult], prefix: str, width: int = WIDE) -> s
     return _figure(rows, prefix, width, title, _Scale(edge))
 
 
+def trend(
+    values: Sequence[float], levels: Sequence[tuple[int, int, float]], told: str, prefix: str, width: int = WIDE
+) -> str:
+    """A number of seconds for each run, in order, and the levels between its changes: first run, one after the last, mean."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        figure, axes = _bare(width, 220, left=44)
+        axes.plot(range(1, len(values) + 1), values, "o", color=_COLOUR["dot"], ms=4.4, mew=0, alpha=0.8, zorder=3)
+        for begin, end, mean in levels:
+            axes.plot([begin + 0.6, end + 0.4], [mean, mean], color=_COLOUR["ink"], linewidth=2, zorder=4)
+            if begin:
+                axes.axvline(begin + 0.5, color=_COLOUR["late"], linewidth=1.5, linestyle="--", zorder=2)
+        axes.set_xlim(0.4, max(len(values), 1) + 0.6)
+        axes.set_ylim(0, max(values, default=1.0) * 1.1)
+        axes.xaxis.set_major_locator(MaxNLocator(8 if width >= _BESIDE else 5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} s")
+        axes.tick_params(axis="y", length=0, labelsize=11.5, labelcolor=_COLOUR["muted"])
+        axes.grid(visible=True, axis="y", linewidth=1)
+        axes.set_axisbelow(True)
+        axes.set_xlabel("run", loc="right")
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return _inline(out.getvalue(), prefix, "Level of each run, and where it has changed", told)
+
+
 def _name(target: TargetResult) -> str:
     return _drawable(target.spec.target)
 
@@ -230,17 +257,22 @@ def _figure(rows: Sequence[_Row], prefix: str, width: int, title: str, scale: _S
     return _inline(out.getvalue(), prefix, title, told)
 
 
-def _bare(width: int, height: int) -> tuple[Figure, Axes]:
-    """A figure with bare axes of a height, with room for the scale beneath; a CSS pixel is a point of the figure."""
+def _bare(width: int, height: int, left: int = 0) -> tuple[Figure, Axes]:
+    """A figure with bare axes of a height, with room for the scale beneath, and for another one at its left.
+
+    A CSS pixel is a point of the figure.
+    """
     whole = height + _TOP + _BOTTOM
     figure = Figure(figsize=(width / 72, whole / 72))
     FigureCanvasSVG(figure)
-    axes = figure.add_axes((_SIDE / width, _BOTTOM / whole, 1 - 2 * _SIDE / width, height / whole))
+    side = (_SIDE + left) / width
+    axes = figure.add_axes((side, _BOTTOM / whole, 1 - side - _SIDE / width, height / whole))
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_yticks([])
+    if not left:
+        axes.set_yticks([])
     return figure, axes
 
 

@@ -19,6 +19,10 @@ SCRIPTS = {
     "bench_strategies.py": "fal-gateway",
     "bench_cassettes.py": "all, at once",
     "bench_guards.py": "worst of 3 bombs and stalls",
+    "bench_compare.py": "comparisons from history files that say the same",
+    "bench_drift.py": "runs that say the same when judged whole",
+    "bench_pairs.py": "x1.1, per 1000",
+    "bench_trend.py": "series that harness trend judges alike",
 }
 
 

@@ -1,0 +1,185 @@
+"""The numbers of runs, tested: the median of ``total`` alone, the others together.
+
+Rules
+-----
+* The median of ``total`` is tested alone. The other numbers are tested together (Holm), so that their being many does not
+  cost it its power.
+* Latencies and cost are compared as ratios, shares of errors as differences. Errors come in handfuls, for which a t test
+  is too sure: Fisher's exact test has to agree.
+* A number that is infinite in some runs has ranks only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.compare import power
+from harness.compare.digest import COST, ERRORS, QUANTILES, Digest, Figure
+from harness.compare.statistics import FEWEST, LEVEL, Difference, Word, detectable, difference, exact, holm, word
+
+PRIMARY = "total p50"
+TOLERANCE = 0.10
+ERROR_TOLERANCE = 0.05
+"""Share of requests, in absolute terms: of rare errors a tenth more is nothing."""
+SECONDARY = (*(name for name in QUANTILES if name != PRIMARY), ERRORS, COST)
+UNITS: Mapping[str, str] = {ERRORS: "share", COST: "USD per image"}
+"""The units of the numbers that are not seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a comparison says of one number.
+
+    ``effect``, ``low``, ``high`` and ``detectable`` are ratios, of ``errors`` differences of shares; None where nothing
+    could be computed. ``needed`` is what would show a change of twice the tolerance.
+    """
+
+    name: str
+    word: Word
+    baseline: float | None = None
+    candidate: float | None = None
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    detectable: float | None = None
+    needed: power.Needed | None = None
+    reason: str = ""
+
+    @property
+    def unit(self) -> str:
+        """The unit of ``baseline`` and ``candidate``."""
+        return UNITS.get(self.name, "s")
+
+
+def metrics(older: Sequence[Digest], newer: Sequence[Digest], tolerance: float) -> Iterator[Metric]:
+    """The median of ``total``, then the others, tested together; a number that no run has is left out."""
+    yield _metric(PRIMARY, _first(PRIMARY, older, newer), tolerance, None)
+    tests = {
+        name: test
+        for name in SECONDARY
+        if any(name in one.figures for one in newer)
+        for test in [_first(name, older, newer)]
+    }
+    sure = {name: test for name, test in tests.items() if isinstance(test, Pair)}
+    up = dict(zip(sure, holm([pair.found.p_up for pair in sure.values()]), strict=True))
+    down = dict(zip(sure, holm([pair.found.p_down for pair in sure.values()]), strict=True))
+    for name, test in tests.items():
+        yield _metric(name, test, tolerance, (up.get(name, False), down.get(name, False)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The figures of one number in the runs that have it, their values on the scale compared, and the test of them."""
+
+    older: Sequence[Figure]
+    newer: Sequence[Figure]
+    before: Sequence[float]
+    after: Sequence[float]
+    found: Difference
+
+
+def _first(name: str, older: Sequence[Digest], newer: Sequence[Digest]) -> Pair | str | Metric:
+    """The test of one number; a sentence where there can be none, a verdict where there need be none."""
+    before = [one.figures[name] for one in older if name in one.figures]
+    after = [one.figures[name] for one in newer if name in one.figures]
+    if not after:
+        return "no candidate run has it: too few jobs, or their runs were left out"
+    if not before:
+        return "no baseline run has it: too few jobs, or their runs were left out"
+    never = sum(math.isinf(one.value) for one in before), sum(math.isinf(one.value) for one in after)
+    if any(never):
+        return _never(name, never, (len(before), len(after)))
+    scale = _share if name == ERRORS else _log
+    pair = [scale(one) for one in before], [scale(one) for one in after]
+    if len(before) == 1:
+        return _single(name, pair[0][0], _mean(pair[1]))
+    floor = max(_mean([one.variance for one in before]), _mean([one.variance for one in after]))
+    found = difference(*pair, floor)
+    if name == ERRORS:
+        found = _errors(found, before, after)
+    return Pair(before, after, *pair, found)
+
+
+def _single(name: str, before: float, after: float) -> Metric:
+    """One baseline run is a number to look at, and no comparison."""
+    shown = _shown(name)
+    values = shown(before), shown(after), shown(after - before)
+    return Metric(name, "inconclusive", *values, reason=_short_of(1))
+
+
+def _short_of(runs: int) -> str:
+    return f"{runs} baseline runs do not tell how runs differ: from {FEWEST} on it can be decided"
+
+
+def _shown(name: str) -> Callable[[float], float]:
+    """From the scale that is compared to the one that is shown."""
+    return (lambda effect: effect) if name == ERRORS else math.exp
+
+
+def _log(figure: Figure) -> float:
+    return math.log(figure.value)
+
+
+def _share(figure: Figure) -> float:
+    return figure.value
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _errors(found: Difference, before: Sequence[Figure], after: Sequence[Figure]) -> Difference:
+    """Errors come in handfuls, for which a t test is too sure: Fisher's exact test has to agree."""
+    hits = [(round(sum(f.value * f.n for f in some)), sum(f.n for f in some)) for some in (after, before)]
+    (new, of_new), (old, of_old) = hits
+    up, down = exact(new, of_new, old, of_old), exact(old, of_old, new, of_new)
+    return replace(found, p_up=max(found.p_up, up), p_down=max(found.p_down, down))
+
+
+def _never(name: str, never: tuple[int, int], runs: tuple[int, int]) -> Metric | str:
+    """A number that is infinite in some runs has ranks only: how likely is it that chance chose these runs?"""
+    if runs[0] < FEWEST:
+        return _short_of(runs[0])
+    chance = exact(never[1], runs[1], never[0], runs[0])
+    said = f"most jobs never ended in {never[1]} of {runs[1]} candidate and {never[0]} of {runs[0]} baseline runs"
+    return Metric(name, "regressed", reason=said) if chance <= 1 - LEVEL and not never[0] else said
+
+
+def _metric(name: str, test: Pair | str | Metric, tolerance: float, joint: tuple[bool, bool] | None) -> Metric:
+    if isinstance(test, Metric):
+        return test
+    if isinstance(test, str):
+        return Metric(name, "inconclusive", reason=test)
+    found, least = test.found, ERROR_TOLERANCE if name == ERRORS else math.log1p(tolerance)
+    up, down = joint or (found.p_up <= 1 - LEVEL, found.p_down <= 1 - LEVEL)
+    k, c = len(test.before), len(test.after)
+    said = word(found, least, up=up, down=down) if k >= FEWEST else "inconclusive"
+    shown = _shown(name)
+    more = None
+    if said == "inconclusive" and name != ERRORS:
+        varies = power.variation(test.older, test.before)
+        more = power.needed(varies, 2 * least, k, least)
+    return Metric(
+        name=name,
+        word=said,
+        baseline=shown(_mean(test.before)),
+        candidate=shown(_mean(test.after)),
+        effect=shown(found.effect),
+        low=shown(found.low),
+        high=shown(found.high),
+        detectable=shown(detectable(found.deviation**2, k, c, least)),
+        needed=more,
+        reason=_why(said, found, least, k),
+    )
+
+
+def _why(said: Word, found: Difference, least: float, runs: int) -> str:
+    if said != "inconclusive":
+        return ""
+    if runs < FEWEST:
+        return _short_of(runs)
+    if found.effect >= least:
+        return "it may be chance"
+    return "a change beyond the tolerance cannot be ruled out"

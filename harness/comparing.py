@@ -1,0 +1,317 @@
+"""The commands that ask whether something has changed: parsing and printing only.
+
+Rules
+-----
+* Those of ``cli``; here because there are many of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import UsageError
+from harness.shell import Percent, carried_out, config, print_lines, reader_may_leave, usd
+
+if TYPE_CHECKING:
+    from harness.report.results import RunResult
+    from harness.targets import Request
+
+ACROSS = ("endpoint", "spec", "version", "workload", "region", "schedule")
+"""What may differ between two runs if the user says so; the mode may not."""
+
+
+def _comparing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How two groups of runs are compared, and where the comparison goes."""
+    options = (
+        click.option(
+            "--tolerance", type=Percent(), default="10%", show_default=True, help="A change that does not matter."
+        ),
+        click.option(
+            "--across",
+            multiple=True,
+            type=click.Choice(ACROSS),
+            help="Compare although this differs between the runs.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON and nothing else."),
+        click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."),
+        click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE."),
+        click.option("--quiet", is_flag=True, help="Print nothing."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("base", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A run to judge.",
+)
+@_comparing
+@click.option("--confirm", is_flag=True, help="Send again, live, what seems to have regressed, before failing.")
+@click.option("--max-cost", metavar="USD", help="Budget of what is sent again (1.00).")
+@click.option("--base-url", "base_urls", multiple=True, metavar="PROVIDER[:FLOW]=URL", help="As the runs had it.")
+def compare(base: tuple[Path, ...], candidates: tuple[Path, ...], **options: Any) -> int:
+    """Compare runs: has a provider changed, and how sure is that?
+
+    BASE and RUN are run directories or folders of them; BASE may be a baseline file.
+    """
+    from harness.clock import wall_time
+    from harness.compare.sources import baseline_of, candidates_of, of_kind
+    from harness.compare.verdicts import compare as compared
+
+    exports = _comparison_exports(options)
+    known, mine = baseline_of(base), candidates_of(candidates)
+    settings = {
+        "tolerance": options["tolerance"],
+        "across": options["across"],
+        "accepted": known.accepted,
+        "today": wall_time().date(),
+    }
+    older = of_kind(known.digests, mine.digests[0].kind)
+    found = compared(older, mine.digests, **settings)
+    if options["confirm"]:
+        fresh = _fresh(found, mine.places, options)
+        if fresh:
+            from harness.compare.digest import digests
+            from harness.compare.verdicts import confirmed
+
+            again = tuple(one for directory in fresh for one in digests(directory))
+            whole = compared(older, (*mine.digests, *again), **settings)
+            found = confirmed(found, compared(older, again, **settings), whole)
+    return _tell(found, options, exports)
+
+
+def _fresh(found: Any, places: dict[str, Path], options: dict[str, Any]) -> tuple[Path, ...]:
+    """Send again what seems to have regressed; the directories of the fresh runs."""
+    from harness.compare.confirm import Places, batch, sent
+    from harness.config import base_urls
+
+    settings = config()
+    fresh = batch(found, places, Places(base_urls(options["base_urls"]), settings, dict(os.environ)))
+
+    def send(specs: Any, request: Request) -> Path:
+        return carried_out(specs, request, settings, options).directory
+
+    made = sent(fresh, usd(options["max_cost"]), send)
+    for directory in made:
+        click.echo(f"sent again: {directory}", err=True)
+    return made
+
+
+def _comparison_exports(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
+    """The files that a comparison goes to, tried out."""
+    from harness.report import places
+
+    junit, markdown = options["junit"], options["markdown"]
+    if junit is not None:
+        places.try_out(junit)
+    if markdown is not None:
+        places.try_out(markdown, append=True)
+    return junit, markdown
+
+
+def _tell(found: Any, options: dict[str, Any], exports: tuple[Path | None, Path | None]) -> int:
+    """Print and write a comparison, and return its exit status."""
+    from harness.compare import document, show
+    from harness.report import places
+
+    junit, markdown = exports
+    if junit is not None:
+        places.write(junit, show.junit(found))
+    if markdown is not None:
+        places.append(markdown, lambda size: ("\n\n" if size else "") + show.markdown(found))
+    with reader_may_leave():
+        if options["as_json"]:
+            click.echo(document.dump(found), nl=False)
+        elif not options["quiet"]:
+            print_lines(show.lines(found))
+    return int(found.exit_status)
+
+
+NUMBERS = ("total p50", "total p95", "queue p50", "inference p50")
+"""The numbers of seconds that a run has; ``harness.compare.digest`` says the same."""
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--number", type=click.Choice(NUMBERS), default=NUMBERS[0], show_default=True, help="What to look at.")
+@click.option("--tolerance", type=Percent(), default="10%", show_default=True, help="A change that does not matter.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Draw it, in a page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the trends as JSON and nothing else.")
+def trend(runs: tuple[Path, ...], number: str, tolerance: float, html: Path | None, *, as_json: bool) -> None:
+    """Show one number over many runs, and where its level has changed.
+
+    RUNS are folders of run directories, run directories, or baseline files. It judges nothing: see harness compare.
+    """
+    from harness.compare import trend as trending
+    from harness.compare.sources import baseline_of
+    from harness.report import places
+
+    if html is not None:
+        places.try_out(html)
+    found = trending.trends(baseline_of(runs).digests, number, tolerance)
+    if html is not None:
+        places.write(html, trending.page(found, number))
+    if as_json:
+        click.echo(trending.as_json(found), nl=False)
+    else:
+        print_lines(trending.lines(found))
+
+
+@click.group()
+def baseline() -> None:
+    """What a provider used to be like: digests of past runs, and the failures that are put up with."""
+
+
+FILE_OPTION = click.option(
+    "--file", "place", type=click.Path(path_type=Path), default="harness-baseline.json", show_default=True
+)
+
+
+@baseline.command("update")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@FILE_OPTION
+@click.option("--accept", "names", multiple=True, metavar="ID", help="Put up with a failure that the runs show.")
+@click.option("--reason", help="Why it is put up with.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The last day on which it is.")
+def baseline_update(
+    runs: tuple[Path, ...], place: Path, names: tuple[str, ...], reason: str | None, until: datetime | None
+) -> None:
+    """Add RUNS to a baseline file, which is made where there is none."""
+    from harness.compare import baseline as kept
+    from harness.compare.sources import baseline_of
+    from harness.report import places
+
+    if names and not (reason and reason.strip() and until):
+        raise UsageError("--accept needs --reason and --until: why, and until which day")
+    if not names and (reason or until):
+        raise UsageError("--reason and --until belong to --accept: name the failure")
+    places.try_out(place)
+    before = kept.read(place) if place.exists() else kept.Baseline()
+    after, gone = kept.updated(before, baseline_of(runs).digests)
+    if names and reason and until:
+        after = kept.accepting(after, names, reason, until.date())
+    kept.write(place, after)
+    print_lines(f"left out: {what}: {why}" for what, why in gone.items())
+    print_lines([f"{place}: {len(after.digests)} digests, {len(after.accepted)} accepted failures"])
+
+
+@baseline.command("show")
+@FILE_OPTION
+def baseline_show(place: Path) -> None:
+    """Show what a baseline file holds."""
+    from harness.clock import wall_time
+    from harness.compare import baseline as kept
+
+    print_lines(kept.lines(kept.read(place), wall_time().date()))
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--runs", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="Runs that measured both.")
+@click.option("--live", is_flag=True, help="Measure, live, until it is decided.")
+@click.option("--pairs", type=click.IntRange(min=1), default=60, show_default=True, help="Pairs at most.")
+@click.option("--batch", type=click.IntRange(min=1), default=5, show_default=True, help="Pairs between two looks.")
+@click.option("--max-cost", metavar="USD", help="Budget of all that is sent (1.00).")
+@click.option(
+    "--base-url", "base_urls", multiple=True, metavar="PROVIDER[:FLOW]=URL", help="Another place for a provider."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def versus(first: str, second: str, **options: Any) -> int:
+    """Which of two targets is faster? Pairs that were sent in the same runs decide, as soon as it is certain.
+
+    The evidence may be looked at after any number of pairs: stopping when it is decided needs no correction.
+    """
+    import json
+
+    from harness.compare.digest import runs_at
+    from harness.compare.measure import until_decided
+    from harness.compare.pairs import as_json, compared, lines
+    from harness.run import result_of
+    from harness.spec import find
+
+    specs = find((first, second))
+    if len(specs) != 2:
+        raise UsageError(f"{first} and {second} name {len(specs)} targets: name two")
+    if not options["runs"] and not options["live"]:
+        raise UsageError("there is nothing to look at: name runs with --runs, or measure with --live")
+    results = [result_of(directory) for directory in runs_at(options["runs"])]
+    names = specs[0].target, specs[1].target
+    if options["live"]:
+        results = until_decided(specs, results, _pace(options), lambda request: _measured(specs, request, options))
+    found = compared(results, *names)
+    with reader_may_leave():
+        if options["as_json"]:
+            click.echo(json.dumps(as_json(found), ensure_ascii=False, indent=2))
+        else:
+            print_lines(lines(found))
+    return 3 if found.word in ("undecided", "not comparable") else 0
+
+
+def _pace(options: dict[str, Any]) -> Any:
+    """How the pairs are measured."""
+    import sys
+
+    from harness.compare.measure import Pace
+    from harness.config import base_urls
+    from harness.targets import DEFAULT_MAX_COST, Request
+
+    limit = usd(options["max_cost"])
+    request = Request(
+        "live", kind="bench", base_urls=base_urls(options["base_urls"]), command=("harness", *sys.argv[1:])
+    )
+    return Pace(options["pairs"], options["batch"], DEFAULT_MAX_COST if limit is None else limit, request)
+
+
+def _measured(specs: Any, request: Request, options: dict[str, Any]) -> RunResult:
+    """One batch, and where it is."""
+    finished = carried_out(specs, request, config(), options)
+    click.echo(f"measured: {finished.directory}", err=True)
+    return finished.result
+
+
+def detection(
+    targets: tuple[str, ...], flow: str | None, wanted: str, past: tuple[Path, ...], *, as_json: bool
+) -> None:
+    """Print what it takes to see a change of a number, for each target."""
+    import json
+
+    from harness.compare.power import as_json as rendered
+    from harness.compare.power import detection as needed
+    from harness.compare.power import lines
+    from harness.compare.sources import baseline_of
+    from harness.spec import find
+    from harness.targets import Request, flow_of, plan_of
+
+    name, _, share = wanted.partition("=")
+    number = {"p50": NUMBERS[0], "p95": NUMBERS[1], "queue": NUMBERS[2], "inference": NUMBERS[3]}.get(name)
+    if number is None:
+        raise UsageError(
+            f"--detect {wanted!r} is not of the form p50=10%: p50, p95, queue or inference, and a percentage"
+        )
+    change = Percent().convert(share, None, None)
+    runs = baseline_of(past).digests
+    found = []
+    for spec in find(targets):
+        asked = plan_of(spec, flow_of(spec, flow), Request("simulate", kind="bench", requests=1), config())
+        mine = [one for one in runs if one.target == spec.target and one.kind == "bench"]
+        found.append(needed(spec.target, number, change, mine, asked.usd))
+    if as_json:
+        click.echo(json.dumps({"detections": [rendered(one) for one in found]}, ensure_ascii=False, indent=2))
+    else:
+        print_lines(line for one in found for line in lines(one))
