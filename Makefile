@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test fuzz lint format bench cassettes lock audit wheel clean
+.PHONY: demo test fuzz lint format bench cassettes screenshots lock audit wheel clean
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -40,6 +40,9 @@ bench: $(STAMP) ## Every figure of the documentation, measured on this machine
 
 cassettes: $(STAMP) ## Record the committed cassettes again, over HTTP from the simulator
 	$(BIN)/python -m tests.record_cassettes
+
+screenshots: $(STAMP) ## Make the example report again, and the pictures of it in the README
+	$(BIN)/python -m tests.example_report
 
 lock: ## Resolve the dependencies anew, for every supported Python
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet pyproject.toml --output-file requirements.lock

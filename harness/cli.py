@@ -450,16 +450,35 @@ def simulate(
     return 128 + ended_by if ended_by else 0
 
 
+EXPORTS = {
+    "--junit": ("FILE", "Write JUnit XML."),
+    "--markdown": ("FILE", "Add a summary to FILE."),
+    "--sarif": ("FILE", "Write the findings as SARIF, at the lines of the specs."),
+    "--code-quality": ("FILE", "Write the findings as GitLab reads code quality."),
+    "--badge": ("FILE", "Write the JSON of a shields.io badge."),
+    "--har": ("FILE", "Write every exchange as an HTTP archive."),
+    "--csv": ("DIR", "Write findings.csv and measurements.csv."),
+    "--parquet": ("DIR", "The same as Parquet; needs pyarrow."),
+    "--plots": ("DIR", "Write each figure as SVG and PNG."),
+}
+"""What ``report`` writes besides the page, by option: what is named, and what for."""
+
+
+def _export_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, (metavar, words) in reversed(EXPORTS.items()):
+        command = click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=words)(command)
+    return command
+
+
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE.")
-def report(run: Path, junit: Path | None, markdown: Path | None) -> int:
+@_export_options
+def report(run: Path, **files: Path | None) -> int:
     """Build the reports of a run directory again from its history."""
     from harness.report.export import Exports
     from harness.run import write_reports
 
-    exports = Exports(junit, markdown)
+    exports = Exports(**files)
     exports.try_out()
     result = write_reports(run)
     exports.write(result, run)

@@ -39,7 +39,7 @@ OWNERS = {
     "httpx": {"transport/live.py", "transport/wire.py"},
     "uvicorn": {"simulator/server.py"},
     "vcr": {"transport/cassette.py"},
-    "matplotlib": {"report/plots.py"},
+    "matplotlib": {f"report/plots/{name}.py" for name in ("latency", "rows", "style", "timeline", "value")},
     "yaml": {"strict.py"},
 }
 

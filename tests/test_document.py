@@ -76,6 +76,7 @@ def test_keys_stand_in_the_published_order() -> None:
     assert list(built().document) == ["schema_version", "run", "totals", "targets"]
     assert list(target) == [
         "spec_sha256", "flow", "origin", "verdict", "coverage", "cases", "findings", "polling", "latency", "cost",
+        "checks", "parameters", "same_request", "pictures", "documents",
     ]  # fmt: skip
     assert list(target["latency"]) == [
         "submit", "queue", "inference", "total", "result", "download", "end_to_end", "reported_inference",

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
 from harness.pytest_plugin import pytest_addoption
+from harness.report.export import Exports
 from tests import xsd
 from tests.test_cli import environment, harness, one_line, simulator
 
@@ -53,6 +55,32 @@ def test_an_old_run_is_converted(home: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "a.xml").read_text() == (home / "out.xml").read_text()
     assert (home / "summary.md").read_text() == "an earlier step\n\n" + (tmp_path / "a.md").read_text()
+
+
+def test_a_run_is_exported_for_other_programs(home: Path, tmp_path: Path) -> None:
+    """Each option writes its file, or its files into a folder that it makes; the page is rebuilt as it was."""
+    page = (home / "run" / "report.html").read_bytes()
+    files = ("sarif", "code-quality", "badge", "har")
+    folders = ("csv", "parquet", "plots")
+    options = [word for name in (*files, *folders) for word in (f"--{name}", tmp_path / "out" / name)]
+    (tmp_path / "out").mkdir()
+    done = harness("report", "run", *options, cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "out" / "badge").read_bytes())["message"] == "1 target pass (simulated)"
+    assert json.loads((tmp_path / "out" / "sarif").read_bytes())["version"] == "2.1.0"
+    assert json.loads((tmp_path / "out" / "har").read_bytes())["log"]["comment"].startswith("Simulated")
+    assert {path.name for path in (tmp_path / "out" / "csv").iterdir()} == {"findings.csv", "measurements.csv"}
+    assert {path.suffix for path in (tmp_path / "out" / "plots").iterdir()} == {".svg", ".png"}
+    assert (tmp_path / "out" / "parquet" / "findings.parquet").read_bytes().startswith(b"PAR1")
+    assert (home / "run" / "report.html").read_bytes() == page
+
+
+def test_parquet_without_pyarrow_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is named before anything is written."""
+    monkeypatch.setattr("harness.report.tables.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"pip install 'image-api-harness\[parquet\]'"):
+        Exports(parquet=home / "parquet").try_out()
+    assert not (home / "parquet").exists()
 
 
 def test_a_run_directorys_junit_xml_is_kept_up_to_date(home: Path) -> None:

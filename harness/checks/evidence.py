@@ -243,7 +243,7 @@ def _elsewhere(case: Case) -> bool:
 
 
 def _joined(url: str, location: str) -> str:
-    """Where a redirect leads; nowhere if it names no address."""
+    """Where a redirect leads; nowhere when what it gives is no address (``http://[::1``)."""
     try:
         return urljoin(url, location)
     except ValueError:

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from harness.compare.changepoints import FEWEST_RUNS, Change, changes, levels
 from harness.compare.digest import MEMBERS, Digest
 from harness.model import Json
@@ -122,15 +124,16 @@ def page(found: Sequence[Trend], number: str) -> str:
     shown = []
     for place, one in enumerate(found):
         told = "; ".join(f"{runs} runs at {text.seconds(mean)}" for runs, mean in _stretches(one))
+        plot = plots.trend(one.values, one.levels, told)
         wide, narrow = (
-            plots.trend(one.values, one.levels, told, f"t{place}-{name}", width)
+            Markup(plots.inline(plot, f"t{place}-{name}", width))  # noqa: S704 - escaped by the XML writer
             for name, width in (("wide", plots.WIDE), ("narrow", plots.NARROW))
         )
         shown.append(
             {
                 "target": one.target,
                 "series": one.values,
-                "left_out": list(one.left_out.items()),
+                "left_out": [(why, text.count(runs, "run")) for why, runs in one.left_out.items()],
                 "levels": list(_rows(one)),
                 "wide": wide,
                 "narrow": narrow,
@@ -149,6 +152,6 @@ def _rows(one: Trend) -> Iterator[Mapping[str, object]]:
             "first": one.dates[begin][:10],
             "last": one.dates[end - 1][:10],
             "runs": end - begin,
-            "mean": mean,
+            "mean": text.seconds(mean),
             "change": f"×{math.exp(change.effect):.2f} (p {change.p:.3f})" if change else text.NOTHING,
         }

@@ -29,6 +29,7 @@ from harness.metrics.coverage import NO_COVERAGE, coverage
 from harness.metrics.phases import PHASES, not_separable, phases
 from harness.metrics.quantiles import quantile
 from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, Request, RunKind, Verdict, worst
+from harness.report import lineup, pictures, tallies
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.spec import Spec
 from harness.urls import show_origin, without_query
@@ -36,12 +37,17 @@ from harness.urls import show_origin, without_query
 SCHEMA_VERSION = 1
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 CURL_BODY = 2000
+CASES = ("planned", "run", "pass", "fail", "warn", "unknown")
 
 
 def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
     """The result of a run; ``specs`` are the contracts to judge it by, by target."""
     header = history.header
-    targets = tuple(_target(history, plan, specs[plan.target]) for plan in history.plans)
+    plans = history.plans
+    dialects = lineup.same_requests([(specs[plan.target], specs[plan.target].flows[plan.flow]) for plan in plans])
+    targets = tuple(
+        _target(history, plan, specs[plan.target], said) for plan, said in zip(plans, dialects, strict=True)
+    )
     footer: Mapping[str, Any] = history.footer or {}
     total = cost(history.calls)
     sent = all(one.call is not None for target in targets for one in target.judged)
@@ -69,11 +75,12 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
             "usd": _usd(total.usd),
             "usd_max": _usd(total.usd_max),
             "requests": sum(len(call.exchanges) for call in history.calls),
+            "cases": {name: sum(target.summary["cases"][name] for target in targets) for name in CASES},
         },
         "targets": {target.spec.target: target.summary for target in targets},
     }
     notes = ("the last line of the history was cut off; everything before it was read",) if history.torn else ()
-    return RunResult(document, targets, notes, kind)
+    return RunResult(document, targets, notes, kind, history)
 
 
 def kind_of(history: History) -> RunKind:
@@ -113,7 +120,7 @@ def _usd(amount: Decimal) -> float:
     return round(float(amount), 6)
 
 
-def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
+def _target(history: History, plan: Plan, spec: Spec, said: tuple[Mapping[str, Json], Sequence[str]]) -> TargetResult:
     options = history.header["targets"][plan.target]
     route = Route(spec, spec.flows[plan.flow], options["base_url"])
     calls = history.of(plan.target)
@@ -129,6 +136,7 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
         verdict = Verdict.PASS
     by_id = {one.case.id: one for one in judged}
     ran = [one for one in judged if one.call is not None]
+    chosen = pictures.chosen(route, judged, len(history.plans))
     summary: dict[str, Json] = {
         "spec_sha256": spec.sha256,
         "flow": plan.flow,
@@ -150,9 +158,14 @@ def _target(history: History, plan: Plan, spec: Spec) -> TargetResult:
             for phase in PHASES
         },
         "cost": _cost(spent, options["price_source"]),
+        "checks": tallies.checks(judged),
+        "parameters": tallies.parameters(spec, plan, judged),
+        "same_request": {"request": _command(route, route.submit(said[0]), said[0]), "lacks": list(said[1])},
+        "pictures": [pictures.described(shown) for shown in chosen],
+        "documents": tallies.documents(spec),
     }
     price = Decimal(options["usd_per_image"])
-    return TargetResult(spec, route.flow, plan, judged, samples, hidden, price, options["base_url"], summary)
+    return TargetResult(spec, route.flow, plan, judged, samples, hidden, price, options["base_url"], summary, chosen)
 
 
 def _cost(spent: Cost, source: str) -> Json:
@@ -254,10 +267,16 @@ def curl(route: Route, case: Case, shorter: Mapping[str, Json] | None = None) ->
 
     ``shorter`` is a body to show instead.
     """
-    request = _submit(route, case if shorter is None else replace(case, body=shorter))
+    shown = case.body if shorter is None else shorter
+    raw = case.sending is not None and case.sending.body is not None
+    return _command(route, _submit(route, replace(case, body=shown)), None if raw else shown)
+
+
+def _command(route: Route, request: Request, value: Mapping[str, Json] | None) -> str:
+    """A request as a command; ``value`` is what its body says, to be shown in short where it is long."""
     body = request.body or b""
-    if len(body) > CURL_BODY and (case.sending is None or case.sending.body is None):
-        body = json.dumps(_shortened(case.body if shorter is None else shorter), ensure_ascii=False).encode()
+    if len(body) > CURL_BODY and value is not None:
+        body = json.dumps(_shortened(value), ensure_ascii=False).encode()
     before, data = _data(body)
     kind = f" {request.content_type}" if request.content_type else ""
     parts = [

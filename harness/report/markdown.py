@@ -20,6 +20,7 @@ from itertools import count as counting
 
 from harness.model import VERDICT_ORDER, Json, Verdict
 from harness.report import text
+from harness.report.alike import alike
 from harness.report.results import RunResult
 
 LIMIT = 1024 * 1024
@@ -192,11 +193,8 @@ class _Group:
 
 def _groups(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[_Group]:
     for name, target in targets.items():
-        found: dict[tuple[str, ...], list[Mapping[str, Json]]] = {}
-        for one in target["findings"]:
-            key = (one["verdict"], one["check"], one["parameter"] or "", one["message"])
-            found.setdefault(key, []).append(one)
-        yield from (_Group(name, same) for same in found.values())
+        findings = target["findings"]
+        yield from (_Group(name, [findings[place] for place in same]) for same in alike(findings))
 
 
 def _failure(group: _Group) -> str:

@@ -42,8 +42,8 @@ def try_out(path: Path, *, append: bool = False) -> None:
             beside.unlink()
 
 
-def write(path: Path, text: str) -> None:
-    """Put a text in the place of whatever the file holds.
+def write(path: Path, content: str | bytes) -> None:
+    """Put a text, or bytes, in the place of whatever the file holds.
 
     Raises:
         OutputError: the file cannot be written; it is what it was.
@@ -51,11 +51,11 @@ def write(path: Path, text: str) -> None:
     with _told(path):
         target = _target(path)
         if _is_special(target):
-            _pour(os.open(target, os.O_WRONLY), text)
+            _pour(os.open(target, os.O_WRONLY), content)
             return
         beside, file = _beside(target)
         try:
-            _pour(file, text)
+            _pour(file, content)
             beside.replace(target)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -117,15 +117,28 @@ def _beside(target: Path) -> tuple[Path, int]:
     return beside, os.open(beside, _NEW, 0o666)
 
 
-def _pour(file: int, text: str) -> None:
+def folder(path: Path) -> None:
+    """Make a folder for several files, where there is none.
+
+    Raises:
+        OutputError: it cannot be made, or no file can be made in it.
+    """
+    with _told(path):
+        path.mkdir(parents=True, exist_ok=True)
+        beside, file = _beside(path / "any")
+        os.close(file)
+        beside.unlink()
+
+
+def _pour(file: int, content: str | bytes) -> None:
     """Write a text to an open file, and close it."""
     try:
-        _write_all(file, text)
+        _write_all(file, content)
     finally:
         os.close(file)
 
 
-def _write_all(file: int, text: str) -> None:
-    rest = memoryview(text.encode())
+def _write_all(file: int, content: str | bytes) -> None:
+    rest = memoryview(content.encode() if isinstance(content, str) else content)
     while rest:
         rest = rest[os.write(file, rest) :]

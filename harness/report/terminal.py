@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,10 +19,18 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from harness.clock import monotonic_seconds
 from harness.model import VERDICT_ORDER, Json, Outcome, Verdict
 from harness.report import text
 from harness.report.results import RunResult, TargetResult
@@ -37,6 +45,8 @@ _RIGHT = (
 _REQUESTS = ("target", "verdict", "requests", "ok", "failed", "warm-up", "findings", "cost", "per image")
 _PHASES = ("target", "phase", "n", "p50", "95 % interval", "p95", "95 % interval")
 _GAP = "  "
+_RECENT = 120.0
+"""Seconds of the past from which rate and remaining time are told: a queue makes cases end in batches."""
 
 
 def summary(result: RunResult, console: Console, place: Path | None = None) -> None:
@@ -60,10 +70,19 @@ def summary(result: RunResult, console: Console, place: Path | None = None) -> N
     lines += [("", None)] if findings else []
     lines.append((f"verdict: {verdict}", f"bold {_COLOURS[verdict]}"))
     lines += [(f"  {reason}", None) for reason in text.reasons(document)]
+    lines.append((f"  {_money(document)}", None))
     if place is not None:
         lines.append((f"  {text.visible(place)}", None))
     for line, style in lines:
         _print(console, line, style)
+
+
+def _money(document: Mapping[str, Json]) -> str:
+    """What the run cost, and how many requests that took."""
+    totals, simulated = document["totals"], text.is_simulated(document["run"])
+    requests, images = text.count(totals["paid_requests"], "paid request"), text.count(totals["images"], "image")
+    charged = "; nothing was charged" if simulated else ""
+    return f"{text.usd(totals['usd'])} at list price for {requests}, {images}{charged}."
 
 
 def is_plain(console: Console) -> bool:
@@ -195,19 +214,33 @@ def _findings(targets: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, 
         yield f"  {line}  [{where}{times}]", _COLOURS[key.verdict]
 
 
+class _Rate(ProgressColumn):
+    """How many cases end in a minute, by the last of them."""
+
+    def render(self, task: Task) -> Text:
+        """The rate in three digits; an en dash until two cases have ended."""
+        speed = task.speed
+        return Text(f"{text.NOTHING if speed is None else format(60 * speed, '.3g')}/min")
+
+
 class Progress:
     """A bar on a terminal while it is entered; silent anywhere else, and where ``quiet`` is asked for."""
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+    def __init__(
+        self, console: Console, *, quiet: bool = False, get_time: Callable[[], float] = monotonic_seconds
+    ) -> None:
         self._bar: Bar | None = None
         if not quiet and not is_plain(console):
             columns = (
                 BarColumn(24),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[running]} running, {task.fields[spent]}"),
-                TimeElapsedColumn(),
+                TextColumn("{task.fields[running]} running"),
+                _Rate(),
+                TextColumn("{task.fields[spent]} spent,"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
             )
-            self._bar = Bar(*columns, console=console, transient=True)
+            self._bar = Bar(*columns, console=console, transient=True, speed_estimate_period=_RECENT, get_time=get_time)
             self._task = self._bar.add_task("", total=None, running=0, spent=text.usd(0))
 
     def __enter__(self) -> Self:

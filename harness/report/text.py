@@ -102,6 +102,21 @@ def usd(value: float | None) -> str:
     return f"${whole}.{decimals.rstrip('0'):0<2}"
 
 
+def percent(share: float | None) -> str:
+    """A share of one with three significant digits, and never rounded up to the whole."""
+    if share is None:
+        return NOTHING
+    return f"{min(share * 100, 100 if share >= 1 else 99.9):.3g} %"
+
+
+def size(number: int | None) -> str:
+    """A number of bytes in kB or MB, with three significant digits."""
+    if number is None:
+        return NOTHING
+    unit, scaled = ("MB", number / 1e6) if number >= 1e6 else ("kB", number / 1e3)
+    return f"{scaled:.3g} {unit}"
+
+
 def count(number: int, noun: str) -> str:
     """``1 case``, ``2 cases``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -23,6 +23,7 @@ SCRIPTS = {
     "bench_drift.py": "runs that say the same when judged whole",
     "bench_pairs.py": "x1.1, per 1000",
     "bench_trend.py": "series that harness trend judges alike",
+    "bench_report.py": "10 x 20 calls",
 }
 
 

@@ -2,11 +2,15 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from harness.report import html
+from harness.report import document, html
+from harness.targets import Request
+from tests.calls import SPECS, simulated
 from tests.report import runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -46,10 +50,21 @@ def browser():
         running.close()
 
 
-@pytest.fixture(scope="module", params=["realistic", "hostile"])
+def recorded():
+    """A few jobs of two real targets, with everything that a record has: timelines, pictures, polls."""
+    specs = [SPECS["fal/flux-pro-kontext-multi"], SPECS["umodelverse/flux-kontext-pro"]]
+    with ThreadPoolExecutor() as aside:  # Playwright has a loop of its own running in this thread
+        run = aside.submit(simulated, Request("simulate", max_cases=5, rejects=False), *specs).result()
+    return document.build(run.history, SPECS)
+
+
+PAGES = {"realistic": runs.realistic, "hostile": runs.hostile, "recorded": recorded}
+
+
+@pytest.fixture(scope="module", params=PAGES)
 def file(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(html.render(getattr(runs, request.param)()), "utf-8")
+    path.write_text(html.render(PAGES[request.param]()), "utf-8")
     return path
 
 
@@ -58,8 +73,8 @@ def visit(browser, file):
     """Open the page in a window of a width and a colour scheme; everything it logs or asks for is collected."""
     contexts = []
 
-    def open_page(width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def open_page(width=1280, scheme="light", **how):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **how)
         contexts.append(context)
         page = context.new_page()
         page.said, page.asked = [], []
@@ -96,6 +111,8 @@ def test_the_page_never_scrolls_sideways(visit, width):
     """Wide tables scroll inside their box."""
     page = visit(width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -131,4 +148,79 @@ def test_in_print_the_requests_are_open_and_nothing_is_cut(visit):
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 1000, "height": 900})
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
-    assert page.evaluate("document.querySelector('.finding pre').checkVisibility({contentVisibilityAuto: true})")
+    hidden = (
+        "[...document.querySelectorAll('pre')].filter(p => !p.checkVisibility({contentVisibilityAuto: true})).length"
+    )
+    assert page.evaluate(hidden) == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+@pytest.mark.parametrize("file", ["realistic", "recorded"], indirect=True)
+def test_axe_finds_nothing_serious(visit, width, scheme):
+    """Names, roles, structure, contrast and focus, by the rules of axe-core, with everything open."""
+    page = visit(width, scheme, bypass_csp=True)  # axe styles the page while it measures
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    found = Axe().run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+
+
+def test_the_matrix_is_walked_with_the_keyboard(browser, tmp_path):
+    """Tab reaches each cell's findings in order, Enter opens a list or leads to the finding, and Tab goes on from there."""
+    path = tmp_path / "report.html"
+    path.write_text(html.render(runs.realistic()), "utf-8")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    focused = "document.activeElement"
+    page.locator("#checks .scroll").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"{focused}.closest('tr').querySelector('th').innerText") == "image_count"
+    assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
+    cells = page.locator("#checks td > a, #checks td summary").count()
+    for _ in range(cells - 1):
+        page.keyboard.press("Tab")
+        assert page.evaluate(f"{focused}.closest('#checks td') !== null")
+    several = page.locator("#checks td summary").first
+    several.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"{focused}.getAttribute('href')") == "#t0-f2"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#t0-f2"
+    assert page.evaluate("document.querySelector(':target').getBoundingClientRect().top") >= 40  # below the navigation
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"{focused}.closest('#t0-f2') !== null")
+    page.close()
+
+
+def test_a_link_opens_the_finding_that_is_folded(visit, file):
+    """A warning is one line until somebody asks for it."""
+    page = visit()
+    folded = page.locator("details.finding > div[id]")
+    if not folded.count():
+        return
+    anchor = folded.first.get_attribute("id")
+    assert not folded.first.is_visible()
+    page.goto(f"{file.as_uri()}#{anchor}")
+    assert page.evaluate(f"document.getElementById('{anchor}').checkVisibility({{contentVisibilityAuto: true}})")
+
+
+def test_a_command_is_selected_with_one_click(browser, tmp_path):
+    """There is no button, since there is no script."""
+    path = tmp_path / "report.html"
+    path.write_text(html.render(runs.realistic()), "utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.locator(".finding summary").first.click()
+    shown = page.locator(".finding pre").first
+    shown.click()
+    assert page.evaluate("getSelection().toString()") == shown.inner_text()
+    assert shown.inner_text().startswith("curl --request POST")
+    page.close()
+
+
+def test_pictures_are_shown_and_small(visit):
+    """Each is decoded by the browser, at most 96 pixels wide and high."""
+    sizes = visit().evaluate("[...document.images].map(i => [i.complete, i.naturalWidth, i.naturalHeight])")
+    assert sizes
+    assert all(complete and 0 < max(width, height) <= 96 for complete, width, height in sizes)

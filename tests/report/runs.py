@@ -6,6 +6,7 @@ loses two jobs to the deadline, ``gateway_untouched`` never sent anything.
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,12 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import cache
 
+from PIL import Image
+
 from harness.metrics.quantiles import quantile
 from harness.model import Call, Case, Expect, Fact, Finding, Json, Judged, Outcome, Plan, Verdict, worst
-from harness.report.results import RunResult, Sample, TargetResult
+from harness.report import pictures, tallies
+from harness.report.results import RunResult, Sample, Shown, TargetResult
 from harness.spec import Flow, Spec, find
 
 SYNCHRONOUS = "the provider answers the submit with the outputs: one duration holds every phase"
@@ -102,6 +106,7 @@ def target_result(  # noqa: PLR0917 - as a table
     not_separable: Mapping[str, str],
     domains: Mapping[str, Mapping[str, str]],
     price_source: str,
+    shown: Sequence[Shown] = (),
 ) -> TargetResult:
     cases = tuple(one.case for one in judgements)
     plan = Plan(of.target, of.sha256, flow.name, "core", 0, cases, domains)
@@ -149,10 +154,32 @@ def target_result(  # noqa: PLR0917 - as a table
             "usd_per_image": 0.04 if paid else None,
             "price_source": price_source,
         },
+        "checks": tallies.checks(judgements),
+        "parameters": tallies.parameters(of, plan, judgements),
+        "same_request": {"request": "curl --request POST https://queue.fal.run/x --data-raw '{}'", "lacks": ["steps"]},
+        "pictures": [pictures.described(one) for one in shown],
+        "documents": tallies.documents(of),
     }
-    return TargetResult(
-        of, flow, plan, tuple(judgements), samples, not_separable, Decimal("0.04"), "http://127.0.0.1:1", summary
-    )
+    base_url, price = "http://127.0.0.1:1", Decimal("0.04")
+    judged = tuple(judgements)
+    return TargetResult(of, flow, plan, judged, samples, not_separable, price, base_url, summary, tuple(shown))
+
+
+def shown(
+    case_id: str, verdict: str, data: bytes | None, request: Mapping[str, str], fault: str | None = None
+) -> Shown:
+    """A picture of a page: 40 by 30 pixels where its data can be read."""
+    width, height = (40, 30) if data and not fault else (None, None)
+    return Shown(case_id, verdict, 1, 2, data, None if fault else "png", width, height, fault, request)
+
+
+@cache
+def png(width: int = 40, height: int = 30) -> bytes:
+    """A picture with two colours."""
+    image, out = Image.new("RGB", (width, height), "teal"), io.BytesIO()
+    image.paste("orange", (0, 0, width // 2, height))
+    image.save(out, "PNG")
+    return out.getvalue()
 
 
 def _finding(finding: Finding, of: Spec) -> Json:
@@ -245,7 +272,13 @@ def fal_queue() -> TargetResult:
         "reported_inference": spread(24, 6.1),
     }
     price = "0.04 USD per image, Third-party price page read in 2026-03, 2026-03-01 (observed)"
-    return target_result(of, of.default_flow, rows + rejects, samples, {}, domains, price)
+    asked = {"prompt": "A harbour at dawn", "num_images": "2"}
+    seen = [
+        shown(rows[8].case.id, "fail", png(), asked),
+        shown(rows[0].case.id, "pass", b"no picture", asked, "it is no PNG, JPEG, WebP or GIF image"),
+        shown(rows[1].case.id, "pass", None, asked, "it was not fetched"),
+    ]
+    return target_result(of, of.default_flow, rows + rejects, samples, {}, domains, price, seen)
 
 
 @cache
@@ -341,6 +374,10 @@ def run(*targets: TargetResult, mode: str = "replay", recorded_from: str | None 
             "usd": spent,
             "usd_max": round(spent + 0.08, 6),
             "requests": 412,
+            "cases": {
+                word: sum(summary["cases"][word] for summary in summaries.values())
+                for word in ("planned", "run", "pass", "fail", "warn", "unknown")
+            },
         },
         "targets": summaries,
     }
@@ -369,7 +406,10 @@ def hostile() -> RunResult:
     rows = [accepted(of, 1, {long: long}, loud, checks=("error_shape", long)), refused(of, long, long, loud)]
     samples = {"total": spread(8, 5.0)}
     hidden = dict.fromkeys(("queue", "inference"), long)
-    result = target_result(replace(of, target=long), of.default_flow, rows, samples, hidden, {long: {long: long}}, long)
+    seen = [shown(long, "fail", png(), {long: long}), shown(long, "fail", b"", {long: long}, long)]
+    domains = {long: {long: long}}
+    result = target_result(replace(of, target=long), of.default_flow, rows, samples, hidden, domains, long, seen)
+    result.summary["same_request"].update(request=long, lacks=[long])
     for one in result.summary["findings"]:
         one |= {"request": long}
     result.summary["polling"]["schedule"] = {long: long}

@@ -39,6 +39,7 @@ def test_the_summary_of_a_run():
         "  1 case warned: fal/flux-pro-kontext-multi 1 (negative_data_rejection).",
         "  The run is not complete: 2 planned cases not run.",
         "  2 submits may have been charged: up to $0.08 more.",
+        "  $2.00 at list price for 50 paid requests, 50 images.",
         "  reports/20261121/report.html",
     ]
 
@@ -103,6 +104,20 @@ def test_progress_moves_on_a_terminal_only(console):
     with terminal.Progress(Console(file=out, **console)) as progress:
         progress.update(3, 12, Decimal("0.12"), 2)
     assert bool(out.getvalue()) == (console == {"force_terminal": True})
+
+
+def test_progress_tells_rate_money_and_what_is_left():
+    """Half done after a minute: as many cases a minute, the money so far, and a minute to go."""
+    out, now = io.StringIO(), [1000.0]
+    console = Console(file=out, force_terminal=True, width=120)
+    with terminal.Progress(console, get_time=lambda: now[0]) as progress:
+        for done in range(7):
+            progress.update(done, 12, Decimal("0.04") * done, 2)
+            now[0] += 10
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+    last = next(line for line in reversed(re.split("[\r\n]", shown)) if "6/12" in line)
+    for part in ("2 running", "6/min", "$0.24 spent, 01:00 left"):
+        assert part in last
 
 
 def test_progress_is_silent_when_asked():

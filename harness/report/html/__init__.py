@@ -1,0 +1,154 @@
+"""The report as one HTML file: no network, no script, nothing of it trusted.
+
+Rules
+-----
+* ``render`` is a function of the run's result: equal results give equal bytes.
+* Python decides what is shown, the templates only where. Every number is looked up in report.json (``figures``). Text from
+  outside goes through ``visible`` and the templates' escaping; only an http(s) address of a document becomes a link.
+* The content security policy allows the one style sheet by its hash, and data images; so nothing in the file can
+  load, run or style anything, whatever a provider answered. Images are made anew, small, from what was received.
+* A verdict is a glyph and a word; colour only repeats it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from harness.report import palette, text
+from harness.report.html import findings, lines
+from harness.report.html.figures import Figures
+from harness.report.pictures import thumbnail
+from harness.report.results import RunResult, TargetResult
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+LONGEST_COMMAND = 4000
+GLYPHS = {"pass": "✓", "warn": "!", "unknown": "?", "fail": "✗", "unsent": "·"}
+WORDS = {"pass": "pass", "warn": "warn", "unknown": "unknown", "fail": "fail", "unsent": "not sent"}
+CAPTIONS = {
+    "distributions": "The share of jobs that were done within a time, each target over the others in grey. The band is the "
+    "95 % interval at every quantile; where it runs to the edge, the sample has no bound there.",
+    "jobs": "A dot is one job (beyond 200, an evenly spaced quantile); a line through it, the interval that polling leaves "
+    "open. Band and bar: the median with its 95 % interval. Grey beneath: the middle half of the jobs. A triangle at the "
+    "edge: a job that failed or hit the deadline.",
+    "phases": "Median of each phase, end to end. Hatched: the total, where a phase is not separable. The sum of medians is "
+    "not the median of the sum.",
+    "cost-latency": "Left is cheaper, lower is faster. Up and down: the 95 % interval of the median; to the right: the cost "
+    "if every charge that nobody can say was made. A ring instead of a disc: the price is assumed. Targets of one price "
+    "stand side by side.",
+    "timeline": "Each bar is a job, in as many lanes as were in flight at once, in this order:",
+}
+
+
+def render(result: RunResult) -> str:
+    """The text of report.html."""
+    css = palette.sheet()
+    return _template().render(_view(result), css=Markup(css), csp=_policy(css))  # noqa: S704 - our own style sheet
+
+
+def page(template: str, **view: Any) -> str:
+    """Another page in the report's style and under its policy, by the name of its template; figures are ``Markup``."""
+    css = palette.sheet()
+    return _environment().get_template(template).render(view, css=Markup(css), csp=_policy(css))  # noqa: S704 - our own
+
+
+@cache
+def _template() -> Template:
+    return _environment().get_template("page.html.j2")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "visible": text.visible,
+        "address": text.web_address,
+        "breakable": _breakable,
+        "command": lambda command: text.visible(command, LONGEST_COMMAND, keep="\n"),
+    }
+    environment.globals |= {"glyphs": GLYPHS, "words": WORDS, "captions": CAPTIONS, "nothing": text.NOTHING}
+    return environment
+
+
+def _policy(css: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _breakable(name: object) -> Markup:
+    """A name that may break after its underscores."""
+    return Markup("_<wbr>").join(escape(part) for part in text.visible(name, 60).split("_"))
+
+
+def _view(result: RunResult) -> dict[str, Any]:
+    document = result.document
+    targets, bench = document["targets"], result.kind == "bench"
+    found = [findings.groups_of(index, target) for index, target in enumerate(result.targets)]
+    failed, most = findings.failures(found), findings.most_of(len(found))
+    groups = [one[:most] for one in found]
+    return {
+        "at": Figures(document),
+        "run": document["run"],
+        "totals": document["totals"],
+        "targets": targets,
+        "simulated": text.is_simulated(document["run"]),
+        "bench": bench,
+        "mode": text.mode_line(document["run"]),
+        "reasons": text.reasons(document),
+        "notes": result.notes,
+        "failures": failed[: findings.MOST_REASONS],
+        "more_failures": len(failed) > findings.MOST_REASONS,
+        "fastest": lines.fastest(targets),
+        "covered": _ends(targets, "coverage", "one_way") if not bench else [],
+        "groups": dict(zip(targets, groups, strict=True)),
+        "cut": {name: len(one) > most for name, one in zip(targets, found, strict=True)},
+        "checks": list(lines.check_rows(targets, groups)),
+        "roles": lines.role_rows(targets, groups),
+        "contracts": {n: lines.contract(n, one, g) for (n, one), g in zip(targets.items(), groups, strict=True)},
+        "timed": {name: list(lines.timed(target["latency"])) for name, target in targets.items()},
+        "figures": _figures(result.targets),
+        "thumbnails": {target.spec.target: _thumbnails(target) for target in result.targets},
+    }
+
+
+def _ends(targets: Any, *path: str) -> list[str]:
+    """The targets that have the least and the most of a share; one where all have the same, none where there is none."""
+    known = {name: target[path[0]][path[1]] for name, target in targets.items() if target["cases"]["run"]}
+    if not known:
+        return []
+    least, most = min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])
+    return [least] if known[least] == known[most] else [least, most]
+
+
+def _figures(targets: Sequence[TargetResult]) -> dict[str, dict[str, Markup]]:
+    """Each figure at a desk's and at a phone's width; the style sheet shows one of them."""
+    if not any(one.call is not None for target in targets for one in target.judged):
+        return {}
+    from harness.report import plots
+
+    widths = {"wide": plots.WIDE, "narrow": plots.NARROW}
+    return {
+        name: {
+            where: Markup(plots.inline(plot, f"{name}-{where}", width))  # noqa: S704 - escaped by the XML writer
+            for where, width in widths.items()
+        }
+        for name, plot in plots.plots_of(targets).items()
+    }
+
+
+def _thumbnails(target: TargetResult) -> list[str | None]:
+    """A data address for each picture of a target; None for what cannot be shown."""
+    small = [None if shown.data is None else thumbnail(shown.data) for shown in target.pictures]
+    return [None if data is None else f"data:image/webp;base64,{base64.b64encode(data).decode()}" for data in small]
