@@ -235,7 +235,10 @@ def trust(ca_bundle: str | None = None) -> ssl.SSLContext:
 def _said(error: Exception) -> str:
     """What an error says, without the URL that aiohttp adds: reports do not show signatures."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        hint = (
+            "; ca_bundle names another authority" if isinstance(error, aiohttp.ClientConnectorCertificateError) else ""
+        )
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}{hint}"
     if isinstance(error, aiohttp.InvalidURL):
         return "not a URL that can be asked"
     return error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)

@@ -164,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="guards whose name holds this")
     options = parser.parse_args()
-    untested = 0
+    chosen, untested = [guard for guard in GUARDS if options.only in guard.name], 0
     with tempfile.TemporaryDirectory() as directory:
         tree = Path(directory)
         for name in COPIED:
@@ -172,9 +172,7 @@ def main() -> None:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / name)
         print(f"{'guard':50}{'with it':>9}{'without':>9}")
         print("-" * 68)
-        for guard in GUARDS:
-            if options.only not in guard.name:
-                continue
+        for guard in chosen:
             path = tree / guard.file
             whole = path.read_text()
             if whole.count(guard.here) != 1:
@@ -185,7 +183,7 @@ def main() -> None:
             path.write_text(whole)
             untested += not (sound and tested)
             print(f"{guard.name:50}{'pass' if sound else 'FAIL':>9}{'fail' if tested else 'PASS':>9}", flush=True)
-    print(f"guards whose tests fail without them: {len(GUARDS) - untested} of {len(GUARDS)}")
+    print(f"guards whose tests fail without them: {len(chosen) - untested} of {len(chosen)}")
     sys.exit(bool(untested))
 
 
