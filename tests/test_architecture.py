@@ -39,7 +39,7 @@ OWNERS = {
     "httpx": {"transport/live.py", "transport/wire.py"},
     "uvicorn": {"simulator/server.py"},
     "vcr": {"transport/cassette.py"},
-    "matplotlib": {f"report/plots/{name}.py" for name in ("latency", "rows", "style", "timeline", "value")},
+    "matplotlib": {f"report/plots/{name}.py" for name in ("latency", "rows", "style", "timeline", "trend", "value")},
     "yaml": {"strict.py"},
 }
 
