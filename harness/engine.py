@@ -48,7 +48,7 @@ from typing import Protocol
 from harness.clock import NS, Clock
 from harness.enough import ACCEPTED, reason, unexpected
 from harness.flow import JOB, KEY_REFUSED, JobEnd, Route, body_json, download, flow_for, probes_after, submit_meaning
-from harness.isolate import ISOLATION, isolations, recorded_outcome
+from harness.isolate import ISOLATION, MINIMISATION, isolations, recorded_outcome
 from harness.ledger import Ledger
 from harness.model import (
     INTERRUPTED,
@@ -142,7 +142,8 @@ class Pace(Protocol):
 class Work:
     """One target's share of a run; ``rate`` bounds its submits per second.
 
-    ``cases`` are all of its plan. ``done`` and ``unfinished`` are the calls that an earlier segment of the run made,
+    ``cases`` are all of its plan. ``minimise`` searches smaller requests than some of those calls; it is asked on a simulator
+    only, where nothing costs. ``done`` and ``unfinished`` are the calls that an earlier segment of the run made,
     the latter without an end and with instants of the present clock.
     """
 
@@ -153,6 +154,7 @@ class Work:
     rate: float | None = None
     done: Sequence[Call] = ()
     unfinished: Sequence[Call] = ()
+    minimise: Callable[[Sequence[Call]], Generator[Case, Call | None, None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +256,14 @@ class Engine:
         self._accepted = Counter[tuple[str, RejectTier]]()
         self._left_out = Counter[tuple[str, RejectTier]]()
         self._isolated: dict[str, list[Call]] = {}
+        self._kept: dict[str, list[Call]] = {}
         self._open: dict[str, _Call] = {}
         self._cut: dict[str, str | None] = {}
 
     async def run(self, work: Sequence[Work]) -> Ended:
         """Run every case of every target, those apart that have been run before."""
         self.progress.planned = sum(len(share.cases) for share in work)
+        self._kept = {share.route.spec.target: [] for share in work if share.minimise is not None}
         for share in work:
             self._recall(share)
         tasks = [asyncio.create_task(self._target(share)) for share in work]
@@ -337,6 +341,8 @@ class Engine:
 
     def _count(self, call: Call) -> None:
         """Keep of an ended call what later decisions need."""
+        if call.case.target in self._kept:
+            self._kept[call.case.target].append(call)
         if call.derived is None:
             self._ended.setdefault(call.case.target, {})[call.case.id] = call.outcome
         elif call.derived == ISOLATION:
@@ -379,6 +385,32 @@ class Engine:
             doubtful = deque(item for item in doubtful if item[0].id not in confirmed)
             await self._drain(work, gate, doubtful, None, deque())
             await self._isolate(work, gate)
+            if work.minimise is not None and self.progress.simulated:
+                await self._minimise(work, gate, work.minimise(tuple(self._kept[work.route.spec.target])))
+
+    async def _minimise(self, work: Work, gate: _Gate, search: Generator[Case, Call | None, None]) -> None:
+        """Ask a simulator what less shows the same, one further call at a time."""
+        target = work.route.spec.target
+        try:
+            case = next(search)
+            while True:
+                call = None
+                if not self.closed(target) and await self._downloaded(work, gate, case) is not None:
+                    call = self._kept[target].pop()
+                case = search.send(call)
+        except StopIteration:
+            return
+        finally:
+            search.close()
+
+    async def _downloaded(self, work: Work, gate: _Gate, case: Case) -> Outcome | None:
+        """Send one case of a search and fetch its outputs; None when it was not sent, or stops its target."""
+        async with asyncio.TaskGroup() as downloads:
+            try:
+                return await self._case(work, gate, case, derived=MINIMISATION, downloads=downloads)
+            except _Stopped as reason:
+                self.stopped.setdefault(work.route.spec.target, str(reason))
+                return None
 
     async def _isolate(self, work: Work, gate: _Gate) -> None:
         """Find out which parameters make valid requests be refused, one further call at a time."""

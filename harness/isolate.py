@@ -21,6 +21,8 @@ from harness.spec import Spec
 
 ISOLATION = "isolation"
 """What a derived call of a search is called in the record."""
+MINIMISATION = "minimisation"
+"""What a derived call is called that asks whether less shows the same; such calls are made of simulators only."""
 MAX_REQUESTS = 10
 _ABSENT = object()
 

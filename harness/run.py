@@ -56,7 +56,9 @@ from harness.history import (
 )
 from harness.ledger import Ledger
 from harness.metrics.phases import phases
+from harness.minimise import minimised
 from harness.model import Call, Case, Exchange, Json
+from harness.planning.exploring import is_explored
 from harness.planning.reconsider import reconsidered
 from harness.report import document, export, junit, places
 from harness.report.results import RunResult
@@ -459,7 +461,7 @@ class _Made:
 
     def work(self, wire: Wire, header: Row) -> list[Work]:
         """What is to be sent, or what is left of it."""
-        work = [work_of(target, wire) for target in self.targets]
+        work = [work_of(target, wire, self.settings.assets) for target in self.targets]
         if self.history is None:
             return work
         left = [resume.left_of(self.history, target.plan.target, header) for target in self.targets]
@@ -563,9 +565,12 @@ def wire_of(targets: Sequence[Target], settings: Config, clock: Clock, tls: ssl.
     )
 
 
-def work_of(target: Target, wire: Wire) -> Work:
+def work_of(target: Target, wire: Wire, assets: Sequence[str] = ()) -> Work:
     """A target's share of a run: its cases, and the wire with its key."""
-    return Work(target.route, replace(wire, key=target.key), target.plan.cases, target.concurrency, target.rate)
+    work = Work(target.route, replace(wire, key=target.key), target.plan.cases, target.concurrency, target.rate)
+    if not any(map(is_explored, target.plan.cases)):
+        return work
+    return replace(work, minimise=lambda calls: minimised(target.route, target.plan, assets, calls))
 
 
 def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:

@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from harness import planning
 from harness.model import Json
+from harness.planning import exploring
 from harness.planning.drawing import strategy
 from harness.planning.labels import Label
 from harness.planning.partitions import partition
@@ -44,7 +44,7 @@ def requests(spec: Spec, assets: Sequence[str] = (), *, flow: Flow | None = None
     (``Spec.contested``) are not drawn.
     """
     fixed = {**spec.constants, **(flow or spec.default_flow).body}
-    return planning.requests(spec, fixed, _labels(spec, fixed, assets)).map(lambda drawn: drawn[1])
+    return exploring.requests(spec, fixed, _labels(spec, fixed, assets)).map(lambda drawn: drawn[1])
 
 
 def _labels(spec: Spec, fixed: Mapping[str, Json], assets: Sequence[str]) -> dict[str, tuple[Label, ...]]:

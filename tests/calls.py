@@ -41,7 +41,7 @@ from harness.model import (
     Verdict,
     Wait,
 )  # fmt: skip
-from harness.run import HistoryRecorder, footer_row, header_row, options_of
+from harness.run import HistoryRecorder, footer_row, header_row, options_of, work_of
 from harness.secret import BoundKey, Secret
 from harness.simulator import Settings, Variation, application
 from harness.spec import Spec, find
@@ -92,12 +92,13 @@ def simulated(
     settings: Settings = TODAY,
     variations: Mapping[str, tuple[Variation, ...]] | None = None,
     key: str = KEY,
+    inside: type[InProcess] = InProcess,
 ) -> Run:
     """A whole run in virtual time, with every stage but the sockets."""
 
     async def main() -> Run:
         clock = VirtualClock()
-        transport = InProcess(application(specs, settings, clock, variations))
+        transport = inside(application(specs, settings, clock, variations))
         urls: dict[tuple[str, str | None], str] = {
             (spec.provider, flow): f"{ORIGIN}/{spec.provider}/{flow}" for spec in specs for flow in spec.flows
         }
@@ -115,8 +116,8 @@ def simulated(
         for target in targets:
             credential = target.route.spec.credential
             bound = BoundKey(Secret(key), credential.header, credential.scheme, target.route.origins)
-            wire = Wire(transport, transport, clock, bound, frozenset({origin(ORIGIN)}))
-            work.append(Work(target.route, wire, target.plan.cases, target.concurrency))
+            wire = Wire(transport, transport, clock, None, frozenset({origin(ORIGIN)}))
+            work.append(work_of(replace(target, key=bound), wire))
         ended = await engine.run(work)
         journal.append(footer_row(ended, watch.audit(), engine.unfinished()))
         return Run(journal, ended)

@@ -20,7 +20,7 @@ LEVELS = (
     {"transport", "ledger"},
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks", "cassettes"},
-    {"report", "targets", "strategies", "resume"},
+    {"report", "targets", "strategies", "resume", "minimise"},
     {"replay", "lifecycle"},
     {"run"},
     {"caller", "compare"},

@@ -139,7 +139,7 @@ def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     (tmp_path / "test_readme.py").write_text(example)
     done = run("--harness-source", "simulate", cwd=tmp_path)
-    assert (done.returncode, outcomes(done)) == (0, {"passed": 3}), done.stdout
+    assert (done.returncode, outcomes(done)) == (0, {"passed": 4}), done.stdout
 
 
 KEY = "0f1e2d3c-4b5a-6978:8796a5b4c3d2e1f00f1e2d3c4b5a6978"

@@ -17,8 +17,8 @@ from dataclasses import replace
 from harness.checks import jobs, outputs, probes, protocol, repeats
 from harness.checks.evidence import Anchor, Evidence, misplaced
 from harness.enough import left_out
-from harness.flow import Route
-from harness.isolate import ISOLATION, Culprits, isolations, recorded_outcome
+from harness.flow import Route, encode
+from harness.isolate import ISOLATION, MINIMISATION, Culprits, isolations, recorded_outcome
 from harness.model import Call, Case, Finding, Judged, Outcome, Plan, Verdict, worst
 
 Check = Callable[[Evidence], "list[Finding] | None"]
@@ -90,7 +90,9 @@ def judge(route: Route, plan: Plan, calls: Sequence[Call], anchor: Anchor | None
             judged.append(_never_sent(case, reasons.get(case.id)))
             continue
         found = culprits.get(case.id)
-        judged.append(_judge(Evidence(route, case, call, confirmed.get(case.id), calls, anchor, found, nobody)))
+        one = _judge(Evidence(route, case, call, confirmed.get(case.id), calls, anchor, found, nobody))
+        smaller = [call for call in calls if call.derived == MINIMISATION and call.case.id == case.id]
+        judged.append(_shown_by_less(route, plan, one, smaller) if smaller else one)
     return _with_stalled(route, judged)
 
 
@@ -100,6 +102,30 @@ def _never_sent(case: Case, reason: str | None) -> Judged:
     name = "negative_data_rejection"
     finding = Finding(name, Verdict.UNKNOWN, case.id, reason, case.parameter, "refused", "not sent")
     return Judged(case, None, Verdict.UNKNOWN, (finding,), {name: Verdict.UNKNOWN})
+
+
+def failed(route: Route, plan: Plan, call: Call) -> frozenset[str]:
+    """The checks that a call fails, looked at by itself; a server error counts before anything confirms it."""
+    alone = replace(plan, cases=(call.case,))
+    (judged,) = judge(route, alone, [replace(call, derived=None)])
+    answers = [exchange.response for exchange in call.of("submit")]
+    crashed = bool(answers) and answers[-1] is not None and answers[-1].status >= 500
+    found = {name for name, verdict in judged.checks.items() if verdict is Verdict.FAIL}
+    return frozenset(found | ({"not_a_server_error"} if crashed else set()))
+
+
+def _shown_by_less(route: Route, plan: Plan, one: Judged, smaller: Sequence[Call]) -> Judged:
+    """The same judgement, each failure shown by the least request on record that fails the same check."""
+    by_call = [(call.case.body, failed(route, plan, call)) for call in smaller]
+
+    def shown(finding: Finding) -> Finding:
+        bodies = [body for body, checks in by_call if finding.check in checks]
+        if finding.verdict is not Verdict.FAIL or not bodies:
+            return finding
+        least = min(bodies, key=lambda body: (len(body), len(encode(body)), encode(body)))
+        return replace(finding, body=least)
+
+    return replace(one, findings=tuple(map(shown, one.findings)))
 
 
 def _culprits(route: Route, plan: Plan, first: Mapping[str, Call], calls: Sequence[Call]) -> Mapping[str, Culprits]:

@@ -29,29 +29,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
-from typing import TYPE_CHECKING
 
-from harness.errors import InputError, UsageError
+from harness.errors import UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Json, Plan
 from harness.planning import arrays, constraints
+from harness.planning.bases import base_of, disputed_of
 from harness.planning.concrete import Body, bodies, with_labels
-from harness.planning.labels import Label, canonical
+from harness.planning.exploring import explored
+from harness.planning.labels import Label
 from harness.planning.partitions import partition
 from harness.planning.rejects import Rejects
-from harness.planning.schemas import completed
 from harness.spec import Flow, Spec
-from harness.spec.contract import AT
 from harness.validation import validator
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
 
 TIERS = ("one-way", "core", "pairwise")
 REPEATED_SEED = 424242
 UNKNOWN_FIELD = "x_conformance_probe"
-EXPLORED_TRIES = 20
-"""How many requests are drawn for one that is not planned yet."""
 DEAR = 2
 """How many times the least images a class may take and still be paired with everything."""
 
@@ -83,12 +77,12 @@ def build(
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
     labels = {parameter.name: partition(parameter, spec, assets) for parameter in free}
     labels = {name: domain for name, domain in labels.items() if domain}
-    base = _base(spec, fixed, labels)
+    base = base_of(spec, fixed, labels)
     rows = _rows(spec, tier, seed, base, labels)
     drawn = _drawn(spec, rows, fixed, seed)
     widest = sorted(labels, key=lambda name: (-len(labels[name]), name))
     accepts = tuple(_accept(spec, fixed, *both, widest, usd_per_image) for both in zip(rows, drawn, strict=True))
-    accepts += tuple(_explored(spec, fixed, labels, accepts, explore, seed, usd_per_image))
+    accepts += tuple(explored(spec, fixed, labels, accepts, number=explore, seed=seed, usd_per_image=usd_per_image))
     rejects: tuple[Case, ...] = ()
     if with_rejects:
         good = {name: next(label.value for label in domain if not label.absent) for name, domain in labels.items()}
@@ -107,29 +101,11 @@ def build(
     )
 
 
-def _base(spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]) -> dict[str, Json]:
-    """The plainest valid body: the fixed values, each required parameter's first value, and what these need beside them.
-
-    Raises:
-        InputError: none is found.
-    """
-    body: dict[str, Json] = dict(fixed)
-    for name, domain in labels.items():
-        if not any(label.absent for label in domain):
-            body[name] = domain[0].value
-    given = {name: tuple(label for label in domain if not label.absent) for name, domain in labels.items()}
-    whole = completed(body, given, validator(spec.input_schema).is_valid)
-    if whole is None:
-        said = "no request was found that keeps all that the schema says of parameters together"
-        raise InputError(f"{spec.path}: {spec.input_schema[AT]}: {said}")
-    return whole
-
-
 def plainest(spec: Spec, flow: Flow, assets: Sequence[str] = ()) -> dict[str, Json]:
     """The plainest valid body of a flow; ``assets`` are the input images to use."""
     fixed = {**spec.constants, **flow.body}
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
-    return _base(spec, fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
+    return base_of(spec, fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
 
 
 def _rows(
@@ -150,7 +126,7 @@ def _rows(
     if tier == "pairwise":
         rows = arrays.pairwise(domains, seed=seed, cost=cost, allowed=allowed)
     elif tier == "one-way":
-        disputed = _disputed(spec, base, labels)
+        disputed = disputed_of(spec, base, labels)
         rows = arrays.one_way(domains, seed=seed, cost=cost, allowed=allowed, disputed=disputed)
     else:
         rows = arrays.core(
@@ -158,21 +134,11 @@ def _rows(
             seed=seed,
             cost=cost,
             allowed=allowed,
-            disputed=_disputed(spec, base, labels),
+            disputed=disputed_of(spec, base, labels),
             apart=_dear(spec, labels),
             interacting=[pair for group in spec.interactions for pair in combinations(group, 2)],
         )
     return [chosen(row) for row in rows]
-
-
-def _disputed(
-    spec: Spec, base: Mapping[str, Json], labels: Mapping[str, Iterable[Label]]
-) -> Mapping[str, frozenset[str]]:
-    """The labels that the document contests in a body that is plain but for them."""
-    return {
-        name: frozenset(label.name for label in domain if spec.contested(with_labels(base, {name: label})))
-        for name, domain in labels.items()
-    }
 
 
 def _dear(spec: Spec, labels: Mapping[str, Iterable[Label]]) -> Mapping[str, frozenset[str]]:
@@ -225,66 +191,6 @@ def _accept(  # noqa: PLR0917 - a row and the request drawn for it come together
         usd=usd_per_image * images,
         labels=named,
         source=contested.places[0] if contested else None,
-    )
-
-
-def _explored(  # noqa: PLR0917 - all that a plan is made of
-    spec: Spec,
-    fixed: Mapping[str, Json],
-    labels: Mapping[str, Sequence[Label]],
-    planned: Sequence[Case],
-    number: int,
-    seed: int,
-    usd_per_image: Decimal,
-) -> Iterator[Case]:
-    """Further requests of any labels, none that is planned already; fewer where there are not so many."""
-    seen, found = {canonical(dict(case.body)) for case in planned}, 0
-    for attempt in range(number * EXPLORED_TRIES):
-        if found == number:
-            return
-        from harness.planning import drawing
-
-        drawn = drawing.drawn(requests(spec, fixed, labels), (spec.target, seed, "explore", attempt))
-        if drawn is not None and canonical(drawn[1]) not in seen:
-            found += 1
-            seen.add(canonical(drawn[1]))
-            yield explored(spec, *drawn, usd_per_image)
-
-
-def requests(
-    spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]
-) -> SearchStrategy[tuple[Mapping[str, str], Body]]:
-    """The requests that a document surely allows, as a strategy, with the labels that they are of.
-
-    What the document contests is not drawn.
-    """
-    from harness.planning import drawing
-
-    disputed = _disputed(spec, _base(spec, fixed, labels), labels)
-    sure = {
-        name: [label for label in domain if label.name not in disputed[name]] or domain
-        for name, domain in labels.items()
-    }
-    drawn = drawing.requests(sure, fixed).filter(lambda one: spec.contested(one[1]) is None)
-    if constraints.allowed(spec.input_schema, fixed, labels) is None:
-        return drawn
-    judge = validator(spec.input_schema)
-    return drawn.filter(lambda one: bool(judge.is_valid(one[1])))
-
-
-def explored(spec: Spec, named: Mapping[str, str], body: Body, usd_per_image: Decimal) -> Case:
-    """A case beyond the rows of a tier: what it is, is its body."""
-    digest = hashlib.sha256(canonical(body).encode()).hexdigest()[:8]
-    images = spec.images_asked(body)
-    return Case(
-        id=f"{spec.target}/explore/{digest}",
-        target=spec.target,
-        body=body,
-        expect="accept",
-        why="drawn beyond the plan's rows: every value lies within what the document states",
-        images=images,
-        usd=usd_per_image * images,
-        labels=named,
     )
 
 

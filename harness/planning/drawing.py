@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, currently_in_test_context, given, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, given, settings
 from hypothesis import strategies as st
+from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from harness.model import Json
@@ -116,12 +119,53 @@ def _drawn(strategy: SearchStrategy[Drawn], key: str, wanted: Callable[[Drawn], 
     def draw(example: Drawn) -> None:
         found.append(example)
 
-    fuzz: Callable[[bytes], object] = draw.hypothesis.fuzz_one_input  # type: ignore[attr-defined] # given adds it
-    for attempt in range(TRIES):
-        fuzz(hashlib.shake_256(f"{key}/{attempt}".encode()).digest(ENTROPY))
+    for entropy in _entropies(key):
+        _fuzz(draw, entropy)
         if found and wanted(found[-1]):
             return found[-1]
     return None
+
+
+def _entropies(key: str) -> Iterator[bytes]:
+    """The entropy of each try for a key."""
+    return (hashlib.shake_256(f"{key}/{attempt}".encode()).digest(ENTROPY) for attempt in range(TRIES))
+
+
+def _fuzz(test: Callable[[], None], entropy: bytes) -> None:
+    test.hypothesis.fuzz_one_input(entropy)  # type: ignore[attr-defined] # given adds it
+
+
+class _Shown(Exception):
+    """An example shows what is to be shown."""
+
+
+def shrunk(strategy: SearchStrategy[Drawn], key: Hashable, shows: Callable[[Drawn], bool]) -> None:
+    """Ask about ever smaller examples whether they show what the example of a key shows, until none smaller does.
+
+    The smallest is the last one of which ``shows`` has said so; nothing is asked where the key's example does not.
+    """
+    database = InMemoryExampleDatabase()
+
+    @settings(
+        database=database,
+        deadline=None,
+        phases=[Phase.reuse, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(strategy)
+    def test(example: Drawn) -> None:
+        if shows(example):
+            raise _Shown
+
+    for entropy in _entropies(repr(key)):
+        # What fails here is kept in the database, from which Hypothesis takes it up and shrinks it.
+        with suppress(_Shown):
+            _fuzz(test, entropy)
+        if any(database.data.values()):
+            with suppress(_Shown, Flaky):
+                test()
+            return
 
 
 def requests(

@@ -75,8 +75,9 @@ def targets_in(path: Path) -> tuple[str, ...]:
 
 
 def priced(plan: Plan, usd_per_image: Decimal) -> Plan:
-    """The same plan at another price."""
-    return replace(plan, cases=tuple(replace(case, usd=usd_per_image * case.images) for case in plan.cases))
+    """The same plan at another price; what asks for no image costs nothing."""
+    cases = (replace(case, usd=usd_per_image * case.images) if case.images else case for case in plan.cases)
+    return replace(plan, cases=tuple(cases))
 
 
 def unsound(cases: Collection[Case]) -> str | None:
