@@ -5,7 +5,7 @@ Measured, nothing sent:
 1. ``SCHEMAS`` request schemas drawn by Hypothesis: objects of up to eight parameters, of every type, with ranges, lengths,
    patterns, choices, lists, nested objects, alternatives, null, and rules between parameters.
 2. The schemas in a folder, where one is named: OpenAPI documents (each JSON or form body of theirs), or files with the
-   schema of a request as their ``input``.
+   schema of a request as their ``input`` or as a component of that name.
 
 How: each is planned in each tier by ``harness.planning.bare``, on the schema alone: no roles, no price. Every body of every
 plan is validated against the schema as it stands in the file, by jsonschema and with no code of the harness. Times are
@@ -58,6 +58,8 @@ def schemas_in(folder: Path) -> Iterator[Source]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if "input" in document:
             yield path.name, document, "/input"
+        elif "paths" not in document and "Input" in document.get("components", {}).get("schemas", {}):
+            yield path.name, document, "/components/schemas/Input"
         for url, item in document.get("paths", {}).items():
             for method, operation in item.items():
                 body = operation.get("requestBody", {}) if isinstance(operation, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import unicodedata
@@ -120,7 +121,7 @@ def test_what_is_drawn_depends_on_the_key_alone() -> None:
         "print(json.dumps([drawn(wanted, ('key', n)) for n in range(5)]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
     )
     assert expected == json.loads(done.stdout)
 
