@@ -5,17 +5,20 @@ Rules
 * ``loop_lag_p99_s`` is how late the event loop runs a timer, ``start_lag_p99_s`` how late a request leaves after it was
   wanted on an open connection (what opening one takes is the network's), ``cpu_share`` the part of one core that this
   process used.
+* The loop is asked at every tick. A process that stood still for a second missed fifty ticks and not one: each of them
+  counts, by what it was late, or a stop would hide in its own silence.
 * A run that measures a provider is invalid when one of the lags is over 1 % of the median ``total``, or over 2 ms where
   that is more. Of several targets the fastest one decides: its latencies are the first to be spoilt.
+* So is an open loop that had as many jobs in flight as its cap allows: what was sent was not what was wanted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.clock import NS, Clock, cpu_seconds
-from harness.model import Json
+from harness.model import Call, Json
 
 SAMPLE_SECONDS = 0.02
 LAG_SHARE, LEAST_LAG_SECONDS = 0.01, 0.002
@@ -39,7 +42,8 @@ class Watch:
         while True:
             before = self._clock.now_ns()
             await self._clock.sleep(SAMPLE_SECONDS)
-            self._lags.append(max(0.0, (self._clock.now_ns() - before) / NS - SAMPLE_SECONDS))
+            lag = max(0.0, (self._clock.now_ns() - before) / NS - SAMPLE_SECONDS)
+            self._lags += missed(lag)
             await asyncio.sleep(0)
 
     def audit(self) -> Json:
@@ -55,24 +59,49 @@ class Watch:
         }
 
 
-def judged(audit: Mapping[str, Json], medians: Mapping[str, float]) -> Json:
+def missed(lag: float) -> list[float]:
+    """The lag of a tick, in seconds, and of each further one that should have come in the meantime."""
+    return [lag - tick * SAMPLE_SECONDS for tick in range(1 + int(lag / SAMPLE_SECONDS))]
+
+
+def judged(audit: Mapping[str, Json], medians: Mapping[str, float], capped: Mapping[str, int] | None = None) -> Json:
     """The audit of a run that measures, with its verdict and the reasons for it.
 
     ``medians`` is the median ``total`` of each target in seconds, infinite where most jobs never ended; without one,
-    nothing was measured and nothing is judged.
+    nothing was measured and no lag is judged. ``capped`` maps the targets whose open loop met its cap to that cap.
     """
-    if not medians:
-        return dict(audit)
+    reasons = [
+        f"{target} had {cap} jobs in flight, which is the cap of its open loop: raise --concurrency or lower --rate"
+        for target, cap in (capped or {}).items()
+    ]
+    if medians:
+        reasons = [*_late(audit, medians), *reasons]
+    return {**audit, "valid": not reasons, "reasons": reasons}
+
+
+def _late(audit: Mapping[str, Json], medians: Mapping[str, float]) -> Iterable[str]:
     fastest = min(medians, key=medians.__getitem__)
     limit = max(LAG_SHARE * medians[fastest], LEAST_LAG_SECONDS)
     share = f"{LAG_SHARE * 100:g} % of the median total of {fastest}"
     said = share if limit > LEAST_LAG_SECONDS else f"{share} is less"
-    late = {what: audit[name] for name, what in LAGS.items() if audit[name] is not None and audit[name] > limit}
-    reasons = [
-        f"{what}, by {lag * 1000:.1f} ms at the 99th percentile; the limit is {limit * 1000:.1f} ms ({said})"
-        for what, lag in late.items()
-    ]
-    return {**audit, "valid": not reasons, "reasons": reasons}
+    for name, what in LAGS.items():
+        lag = audit[name]
+        if lag is not None and lag > limit:
+            yield f"{what}, by {lag * 1000:.1f} ms at the 99th percentile; the limit is {limit * 1000:.1f} ms ({said})"
+
+
+def most_in_flight(calls: Iterable[Call]) -> int:
+    """How many jobs were under way at once, each from the instant at which its submit was wanted to its last answer."""
+    moves: list[tuple[int, int]] = []
+    for call in calls:
+        job = call.of("submit", "status", "result")
+        if job:
+            moves += [(job[0].intended_ns, 1), (max(exchange.received_ns for exchange in job), -1)]
+    running = most = 0
+    for _, move in sorted(moves):
+        running += move
+        most = max(most, running)
+    return most
 
 
 def _p99(values: Sequence[float]) -> float | None:

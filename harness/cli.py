@@ -22,7 +22,7 @@ import click
 from harness import __version__
 from harness.comparing import baseline, compare, detection, trend, versus
 from harness.errors import HarnessError, UsageError
-from harness.shell import Seconds, carried_out, config, print_lines, reader_may_leave, usd
+from harness.shell import PerSecond, Seconds, carried_out, config, print_lines, reader_may_leave, say, usd
 
 if TYPE_CHECKING:
     from harness.report.results import RunResult
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SOURCES = ("replay", "simulate", "live", "record")
 TIERS = ("one-way", "core", "pairwise")
 COVERS = "Every label, every pair of classes, or every pair of labels"
-LONGEST_MESSAGE = 1000
 
 
 def main() -> NoReturn:
@@ -65,20 +64,8 @@ def main() -> NoReturn:
 
 
 def _leave(message: str, status: int) -> NoReturn:
-    _say(f"harness: {message}")
+    say(f"harness: {message}")
     sys.exit(status)
-
-
-def _say(line: str) -> None:
-    """Print a line on standard error: no key in it, nothing that steers a terminal, nothing that a CI system obeys."""
-    from harness.report.text import log_line, visible
-    from harness.secret import keys_read
-
-    if keys := keys_read():
-        from harness.transport.redact import Redactor
-
-        line = Redactor(keys).text(line)
-    print(log_line(visible(line, LONGEST_MESSAGE)), file=sys.stderr)  # noqa: T201 - the error line
 
 
 def _not_built(what: str, instead: str) -> UsageError:
@@ -185,7 +172,12 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Send this plan, as harness plan --json wrote it.",
         ),
         click.option("--max-cost", metavar="USD", help="Budget of the run (1.00 for --live and --record)."),
-        click.option("--concurrency", type=click.IntRange(min=1), show_default="8", help="Jobs in flight per target."),
+        click.option(
+            "--concurrency",
+            type=click.IntRange(min=1),
+            show_default="8",
+            help="Jobs in flight per target.",
+        ),
         click.option(
             "--deadline",
             type=Seconds(),
@@ -233,15 +225,15 @@ def _ran(request: Request, options: dict[str, Any]) -> int:
     specs = () if request.resume and not options["targets"] else find(named)
     finished = carried_out(specs, request, config(), options)
     if finished.note:
-        _say(finished.note)
+        say(finished.note)
     for target, reason in finished.ended.stopped.items():
-        _say(f"{target}: stopped: {reason}")
+        say(f"{target}: stopped: {reason}")
     for target, reason in finished.ended.left_out.items():
-        _say(f"{target}: not complete: {reason}")
+        say(f"{target}: not complete: {reason}")
     for reason in finished.result.document["run"]["audit"]["reasons"]:
-        _say(f"the measurement is not valid: {reason}")
+        say(f"the measurement is not valid: {reason}")
     for case_id, job_id in finished.unfinished.items():
-        _say(f"unfinished: {case_id} (job {job_id or 'unknown'})")
+        say(f"unfinished: {case_id} (job {job_id or 'unknown'})")
     if finished.cassettes and not options["quiet"]:
         click.echo(f"recorded: {', '.join(map(str, finished.cassettes))}", err=True)
     if request.source == "record" and not finished.result.document["run"]["complete"] and not finished.ended.over:
@@ -389,6 +381,14 @@ NOT_IN_BENCH: dict[str, Any] = {
 }  # fmt: skip
 """Options of check that concern conformance alone; a bench does not offer them, and runs as if they had these values."""
 
+ONLY_IN_BENCH = {
+    "requests": "requests", "warmup": "warmup", "rate": "rate", "arrivals": "arrivals", "downloads": "download",
+    "workload": "workload", "slo_seconds": "slo", "precision": "precision", "poll_for": "poll-for", "learn_from": "learn-from",
+}  # fmt: skip
+"""What a bench is asked for besides, and the option that says it; a recording has decided all of it."""
+OPEN_LOOP_CAP = 256
+"""The jobs in flight per target that an open loop may have where no --concurrency is named: to meet it spoils the run."""
+
 
 @cli.command()
 @click.option("-n", "--requests", type=click.IntRange(min=1), show_default="20", help="Timed jobs per target.")
@@ -398,6 +398,19 @@ NOT_IN_BENCH: dict[str, Any] = {
     show_default="0",
     help="Jobs per target that are sent first and not timed.",
 )
+@click.option(
+    "--rate",
+    type=PerSecond(),
+    metavar="R",
+    help="Open loop: submits per second and target; --concurrency (256) caps it.",
+)
+@click.option("--arrivals", type=click.Choice(("constant", "poisson")), help="How those come (constant).")
+@click.option("--download", "downloads", is_flag=True, help="Fetch the outputs, and time that too.")
+@click.option("--workload", type=click.Path(path_type=Path), metavar="FILE", help="Bodies to send, one a line.")
+@click.option("--slo", "slo_seconds", type=Seconds(), metavar="S", help="Count the jobs whose total is within S.")
+@click.option("--precision", metavar="p95=10%", help="Send until the quantile of total is known so well.")
+@click.option("--poll-for", type=click.Choice(("phases", "total")), help="What the polls are to show (phases).")
+@click.option("--learn-from", type=click.Path(path_type=Path), metavar="RUN", help="A run to learn the polls from.")
 def bench(**options: Any) -> int:
     """Measure latency and cost."""
     return _ran(_bench_request(options), options)
@@ -409,11 +422,20 @@ bench.params[:0] = [option for option in check.params if option.name not in NOT_
 def _bench_request(options: dict[str, Any]) -> Request:
     from dataclasses import replace
 
+    from harness.metrics.precision import parse as precision
+
     request = request_of({**options, **NOT_IN_BENCH}, given(click.get_current_context()))
-    jobs = {name: options[name] for name in ("requests", "warmup") if options[name] is not None}
-    if request.source == "replay" and jobs:
-        raise _decided(next(iter(jobs)))
-    return replace(request, kind="bench", **jobs)
+    named = {name: options[name] for name in ONLY_IN_BENCH if options[name] is not None and options[name] is not False}
+    if request.source == "replay" and named:
+        raise _decided(ONLY_IN_BENCH[next(iter(named))])
+    if "arrivals" in named and "rate" not in named and not request.resume:
+        raise UsageError("--arrivals says how an open loop sends: name its --rate too")
+    if "rate" in named and options["concurrency"] is None:
+        named["concurrency"] = OPEN_LOOP_CAP
+    if "precision" in named:
+        precision(named["precision"])
+    changes: dict[str, Any] = {"kind": "bench", "downloads": False} | named
+    return replace(request, **changes)
 
 
 @cli.command()

@@ -273,7 +273,11 @@ def _pace(options: dict[str, Any]) -> Any:
 
     limit = usd(options["max_cost"])
     request = Request(
-        "live", kind="bench", base_urls=base_urls(options["base_urls"]), command=("harness", *sys.argv[1:])
+        "live",
+        kind="bench",
+        base_urls=base_urls(options["base_urls"]),
+        downloads=False,
+        command=("harness", *sys.argv[1:]),
     )
     return Pace(options["pairs"], options["batch"], DEFAULT_MAX_COST if limit is None else limit, request)
 

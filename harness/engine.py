@@ -9,6 +9,11 @@ Rules
 * A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
 * Once enough rejects of a target and tier were accepted, its others are left out (``enough``): the run is not complete.
 * A target's warm-up cases have ended before any other of its cases is sent.
+* In an open loop (``Work.arrivals``) a submit leaves at its instant, whatever became of those before it: its intent is
+  durable ``LEAD_SECONDS`` before, and the instant is its ``intended_ns``. The concurrency is a cap: a submit that meets
+  it is late, and its lateness is part of its latency.
+* A plan may be more than is needed (``Work.further``): then it is asked, whenever all that was sent has ended, how many
+  of the rest are to be sent.
 * A definite 5xx on a submit is confirmed by one further call of the same case, after the target's plan; what makes
   valid requests be refused is isolated then. Both can be left out (``confirm``).
 * Downloads are flows of their own: they start when a job has completed and do not hold its place.
@@ -40,7 +45,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -50,6 +55,7 @@ from harness.enough import ACCEPTED, reason, unexpected
 from harness.flow import JOB, KEY_REFUSED, JobEnd, Route, body_json, download, flow_for, probes_after, submit_meaning
 from harness.isolate import ISOLATION, MINIMISATION, isolations, recorded_outcome
 from harness.ledger import Ledger
+from harness.metrics.phases import Interval, phases
 from harness.model import (
     INTERRUPTED,
     LOST,
@@ -67,7 +73,8 @@ from harness.model import (
     Response,
     Wait,
 )
-from harness.schedule import RETRY_TRIES, Pacer, Schedule, retry_delay
+from harness.schedule import RETRY_TRIES, Learnt, Pacer, Schedule, retry_delay
+from harness.traffic import Abreast, Arrivals
 from harness.transport.live import Trail
 from harness.transport.wire import SIMULATOR_HEADER, Sent
 
@@ -77,6 +84,8 @@ CANCEL_SECONDS = 1.5
 """How long the answer to a cancel is awaited: the job is past its deadline, and the asking is what may save money."""
 SPARE_DOWNLOADS = 4
 """So many outputs more than a case asks for are fetched: enough to see that they are images, and no flood."""
+LEAD_SECONDS = 0.25
+"""How long before its instant a submit of an open loop is made ready: its price reserved, its intent on the disk."""
 UNREACHABLE_TRIES = 3
 CONFIRMATION = "confirmation"
 """What the further call of a case that was answered with a 5xx is called in the record."""
@@ -84,13 +93,18 @@ CONFIRMATION = "confirmation"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run: jobs in flight per target, seconds per job, and the poll schedule."""
+    """How to run: jobs in flight per target, seconds per job, and the poll schedule.
+
+    ``downloads`` fetches the outputs; ``abreast`` keeps the targets of a closed loop together.
+    """
 
     concurrency: int = 8
     deadline_seconds: float = 300.0
     schedule: Schedule = field(default_factory=Schedule)
     confirm: bool = True
     seed: int = 0
+    downloads: bool = True
+    abreast: bool = False
 
 
 class Recorder(Protocol):
@@ -138,13 +152,17 @@ class Pace(Protocol):
         ...
 
 
+Further = Callable[[Sequence[Interval]], int]
+"""By the ``total`` of the timed jobs so far, how many further cases are to be sent; none ends the target's plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One target's share of a run; ``rate`` bounds its submits per second.
 
     ``cases`` are all of its plan. ``minimise`` searches smaller requests than some of those calls; it is asked on a simulator
     only, where nothing costs. ``done`` and ``unfinished`` are the calls that an earlier segment of the run made,
-    the latter without an end and with instants of the present clock.
+    the latter without an end and with instants of the present clock. ``learnt`` is what is known of its durations.
     """
 
     route: Route
@@ -155,17 +173,21 @@ class Work:
     done: Sequence[Call] = ()
     unfinished: Sequence[Call] = ()
     minimise: Callable[[Sequence[Call]], Generator[Case, Call | None, None]] | None = None
+    arrivals: Arrivals | None = None
+    further: Further | None = None
+    learnt: Learnt = field(default_factory=Learnt)
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A call that a recording holds, to be run again: its way out and pace, and when it is begun."""
+    """A call that a recording holds, to be run again: its way out and pace, when it is begun, whether it fetches."""
 
     work: Work
     case: Case
     derived: str | None
     pace: Pace
     start_ns: int
+    downloads: bool = True
 
 
 @dataclass(slots=True)
@@ -183,7 +205,8 @@ class Ended:
     """How a run ended: whether every planned case was run, and why not, by target.
 
     ``left_out`` says of which targets rejects were not sent since enough had been accepted. ``over`` tells that nothing
-    is left to go on with: what was not sent will not be.
+    is left to go on with: what was not sent will not be. ``spared`` is how many
+    planned cases were not needed, by target.
     """
 
     complete: bool
@@ -192,6 +215,7 @@ class Ended:
     simulated: bool
     left_out: dict[str, str] = field(default_factory=dict)
     over: bool = True
+    spared: dict[str, int] = field(default_factory=dict)
 
 
 class _Stopped(Exception):
@@ -257,6 +281,10 @@ class Engine:
         self._left_out = Counter[tuple[str, RejectTier]]()
         self._isolated: dict[str, list[Call]] = {}
         self._kept: dict[str, list[Call]] = {}
+        self._abreast = Abreast()
+        self._spared: dict[str, int] = {}
+        self._gaps: dict[str, Iterator[int]] = {}
+        self._totals: dict[str, list[Interval]] = {}
         self._open: dict[str, _Call] = {}
         self._cut: dict[str, str | None] = {}
 
@@ -264,8 +292,12 @@ class Engine:
         """Run every case of every target, those apart that have been run before."""
         self.progress.planned = sum(len(share.cases) for share in work)
         self._kept = {share.route.spec.target: [] for share in work if share.minimise is not None}
-        for share in work:
+        for place, share in enumerate(work):
             self._recall(share)
+            if self.options.abreast and share.arrivals is None:
+                self._abreast.enter(share.route.spec.target)
+            elif share.arrivals is not None:
+                self._gaps[share.route.spec.target] = share.arrivals.gaps(place, len(work))
         tasks = [asyncio.create_task(self._target(share)) for share in work]
         watch = asyncio.create_task(self._cut_short(tasks))
         try:
@@ -282,6 +314,7 @@ class Engine:
             stopped=dict(self.stopped),
             interrupted=interrupted,
             simulated=self.progress.simulated,
+            spared=dict(self._spared),
             left_out=self._reasons(),
             over=whole and left <= self._left_out.total(),
         )
@@ -310,7 +343,7 @@ class Engine:
         return Ended(True, {}, False, self.progress.simulated)
 
     async def _again(self, one: Again, group: asyncio.TaskGroup) -> None:
-        downloads = None if one.derived == ISOLATION else group
+        downloads = None if one.derived == ISOLATION or not one.downloads else group
         with suppress(_Stopped):
             await self._case(
                 one.work, _Gate(self.clock, None), one.case, derived=one.derived, downloads=downloads, pace=one.pace
@@ -337,6 +370,7 @@ class Engine:
         for call in work.done:
             self._count(call)
             self._tally(call)
+            self._time(work, call)
             self.progress.done += call.derived is None
 
     def _count(self, call: Call) -> None:
@@ -352,6 +386,17 @@ class Engine:
         """Count an unexpected acceptance, before its outputs are fetched: the next case may be left out by it."""
         if (tier := unexpected(call)) is not None:
             self._accepted[call.case.target, tier] += 1
+
+    def _time(self, work: Work, call: Call) -> None:
+        """Keep of an ended call what its durations are needed for: the polls of later ones, and whether more are sent."""
+        if call.derived is not None or call.case.kind not in ("accept", "warm-up"):
+            return
+        if self.options.schedule.learns:
+            work.learnt.saw(phases(work.route, call))
+        if work.further is not None and call.case.kind == "accept":
+            total = phases(work.route, call, open_loop=work.arrivals is not None)["total"]
+            if total is not None:
+                self._totals.setdefault(call.case.target, []).append(total)
 
     async def _cut_short(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         await self._interrupted.wait()
@@ -377,8 +422,9 @@ class Engine:
         gate = _Gate(self.clock, work.rate)
         try:
             await self._drain(work, gate, first, doubtful, deque())
-            await self._drain(work, gate, waiting, doubtful, cut_off)
+            await self._plan(work, gate, waiting, doubtful, cut_off)
         finally:
+            self._abreast.leave(work.route.spec.target)
             for call in cut_off:
                 self.ledger.settle(call.case.usd, "unknown")
         if self.options.confirm:
@@ -412,6 +458,29 @@ class Engine:
                 self.stopped.setdefault(work.route.spec.target, str(reason))
                 return None
 
+    async def _plan(
+        self,
+        work: Work,
+        gate: _Gate,
+        waiting: deque[tuple[Case, str | None]],
+        doubtful: deque[tuple[Case, str | None]],
+        cut_off: deque[_Call],
+    ) -> None:
+        """Send a target's cases, all of them or as many as are needed."""
+        if work.further is None:
+            await self._drain(work, gate, waiting, doubtful, cut_off)
+            return
+        target = work.route.spec.target
+        await self._drain(work, gate, deque(), doubtful, cut_off)
+        while waiting and not self.closed(target):
+            needed = work.further(self._totals.get(target, ()))
+            if not needed:
+                self.progress.planned -= len(waiting)
+                self._spared[target] = len(waiting)
+                return
+            batch = deque(waiting.popleft() for _ in range(min(needed, len(waiting))))
+            await self._drain(work, gate, batch, doubtful, deque())
+
     async def _isolate(self, work: Work, gate: _Gate) -> None:
         """Find out which parameters make valid requests be refused, one further call at a time."""
         target = work.route.spec.target
@@ -438,8 +507,12 @@ class Engine:
         cut_off: deque[_Call],
     ) -> None:
         target = work.route.spec.target
+        if target in self._gaps:
+            await self._arrive(work, gate, waiting, doubtful, cut_off)
+            return
 
-        async def worker(downloads: asyncio.TaskGroup) -> None:
+        async def worker(group: asyncio.TaskGroup) -> None:
+            downloads = group if self.options.downloads else None
             while True:
                 try:
                     # Reading what was paid for goes on where nothing new is sent any more.
@@ -452,15 +525,57 @@ class Engine:
                         if case.tier is not None and self._accepted[target, case.tier] >= ACCEPTED:
                             self._left_out[target, case.tier] += 1
                             continue
+                        if self.options.abreast and case.kind == "accept":
+                            await self._abreast.turn(target, work.concurrency)
                         await self._case(work, gate, case, derived=derived, downloads=downloads, doubtful=doubtful)
                     else:
                         return
                 except _Stopped as reason:
-                    self.stopped.setdefault(target, str(reason))
+                    self._stop(target, reason)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(work.concurrency, len(waiting) + len(cut_off))):
                 group.create_task(worker(group))
+
+    def _stop(self, target: str, reason: _Stopped) -> None:
+        self.stopped.setdefault(target, str(reason))
+        self._abreast.leave(target)
+
+    async def _arrive(
+        self,
+        work: Work,
+        gate: _Gate,
+        waiting: deque[tuple[Case, str | None]],
+        doubtful: deque[tuple[Case, str | None]] | None,
+        cut_off: deque[_Call],
+    ) -> None:
+        """Send cases at their instants, an open loop, and see them to their ends."""
+        target, clock = work.route.spec.target, self.clock
+        places, lead = asyncio.Semaphore(work.concurrency), round(LEAD_SECONDS * NS)
+
+        async def see(group: asyncio.TaskGroup, due_ns: int, item: tuple[Case, str | None] | _Call) -> None:
+            downloads = group if self.options.downloads else None
+            try:
+                if isinstance(item, _Call):
+                    await self._through(item, downloads=downloads, doubtful=doubtful)
+                else:
+                    case, derived = item
+                    await self._case(
+                        work, gate, case, derived=derived, downloads=downloads, doubtful=doubtful, due_ns=due_ns
+                    )
+            except _Stopped as reason:
+                self._stop(target, reason)
+            finally:
+                places.release()
+
+        async with asyncio.TaskGroup() as group:
+            due = clock.now_ns() + lead
+            while (cut_off or waiting) and not (self._interrupted.is_set() if cut_off else self.closed(target)):
+                if not cut_off:
+                    due += next(self._gaps[target])
+                    await clock.until(due - lead)
+                await places.acquire()
+                group.create_task(see(group, due, cut_off.popleft() if cut_off else waiting.popleft()))
 
     async def _case(
         self,
@@ -472,6 +587,7 @@ class Engine:
         downloads: asyncio.TaskGroup | None = None,
         doubtful: deque[tuple[Case, str | None]] | None = None,
         pace: Pace | None = None,
+        due_ns: int | None = None,
     ) -> Outcome | None:
         """Send one case and see its job to the end; None when it was not sent."""
         if not await self.ledger.reserve(case.usd):
@@ -487,7 +603,7 @@ class Engine:
             self.ledger.settle(case.usd, "no")
             return None
         self._calls += 1
-        call = _Call(self, work, case, f"c{self._calls:06d}", derived=derived, pace=pace)
+        call = _Call(self, work, case, f"c{self._calls:06d}", derived=derived, pace=pace, due_ns=due_ns)
         self._open[call.id] = call
         return await self._through(call, downloads=downloads, doubtful=doubtful)
 
@@ -537,6 +653,7 @@ class Engine:
         self._open.pop(call.id, None)
         ended = call.ended(end)
         self._count(ended)
+        self._time(call.work, ended)
         self.recorder.call(ended)
         self._moved(running=-1, done=0 if call.derived else 1)
 
@@ -549,11 +666,11 @@ class Engine:
 class _Scheduled:
     """A live call's pace: polls by the run's schedule, everything else at once."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, learnt: Learnt) -> None:
         self._clock, self.deadline_seconds = engine.clock, engine.options.deadline_seconds
         # A job's own generator: its polls do not depend on which other jobs are in flight.
         self._rng = random.Random(f"{engine.options.seed}/{name}")  # noqa: S311 - phases, not secrets
-        self._pacer = Pacer(engine.options.schedule, self._rng)
+        self._pacer = Pacer(engine.options.schedule, self._rng, learnt)
 
     async def due(self, request: Request) -> None:
         """At once."""
@@ -577,7 +694,8 @@ def _simulated(exchange: Exchange) -> bool:
 class _Call:
     """One case on its way: drives its flow and keeps its exchanges until it has ended.
 
-    ``recorded`` are the exchanges of a call that was cut off, None for a new one.
+    ``recorded`` are the exchanges of a call that was cut off, None for a new one. ``due_ns`` is the instant at which an
+    open loop wants its submit to leave.
     """
 
     def __init__(
@@ -590,8 +708,9 @@ class _Call:
         derived: str | None,
         pace: Pace | None = None,
         recorded: Sequence[Exchange] | None = None,
+        due_ns: int | None = None,
     ) -> None:
-        self.engine, self.route, self.wire = engine, work.route, work.wire
+        self.engine, self.work, self.route, self.wire = engine, work, work.route, work.wire
         self.case, self.id, self.derived = case, call_id, derived
         self.exchanges: list[Exchange] = list(recorded or ())
         self.cut_off = recorded is not None
@@ -600,7 +719,8 @@ class _Call:
         self.stop_reason = ""
         self.job_id: str | None = None
         self.submitted: Json = None
-        self.pace = pace or _Scheduled(engine, f"{case.id}/{derived}")
+        self.due_ns = due_ns
+        self.pace = pace or _Scheduled(engine, f"{case.id}/{derived}", work.learnt)
         self.synchronous = work.route.synchronous(case.body)
         for exchange in self.exchanges:
             if exchange.step == "submit":
@@ -668,10 +788,12 @@ class _Call:
         seconds = self.pace.deadline_seconds
         if not self.synchronous:
             seconds = min(seconds, REQUEST_SECONDS)
+        if self.due_ns is not None:
+            await engine.clock.until(self.due_ns)
         for attempt in range(1, RETRY_TRIES + 1):
             if reason := engine.closed(self.case.target):
                 raise _Withheld(reason)
-            reply = await self._send(request, seconds, attempt=attempt)
+            reply = await self._send(request, seconds, attempt=attempt, due_ns=self.due_ns if attempt == 1 else None)
             if not self._tried_again(reply, attempt):
                 break
             after = reply.headers.get("retry-after") if isinstance(reply, Response) else None
@@ -709,7 +831,7 @@ class _Call:
             found = self.route.flow.submit.shape.one("job_id", self.submitted)
             self.job_id = str(found) if isinstance(found, (str, int)) else None
 
-    async def _send(self, request: Request, seconds: float, *, attempt: int = 1) -> Reply:
+    async def _send(self, request: Request, seconds: float, *, attempt: int = 1, due_ns: int | None = None) -> Reply:
         engine = self.engine
         if (known := self._recorded(request)) is not None:
             return known.reply
@@ -717,7 +839,7 @@ class _Call:
             raise RecordEnds(LOST)
         self._looked |= request.step in ("status", "result")
         await self.pace.due(request)
-        intended, trail = engine.clock.now_ns(), Trail()
+        intended, trail = due_ns or engine.clock.now_ns(), Trail()
         try:
             sent = await self.wire.send(request, seconds=max(0.001, seconds), trail=trail)
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urljoin
 
@@ -45,6 +46,8 @@ from harness.urls import Origin, origin
 
 JobFlow = Generator[Request | Wait, Reply | None, "JobEnd"]
 RESULT_READS = 5
+SMALL_BODY = 64 * 1024
+"""Answers up to this size are kept parsed for a while."""
 JOB, UNKNOWN_JOB, WITHOUT_KEY = "job", "unknown-job", f"{SUBMIT_PROBE}without-key"
 """What a case probes: its own job along the way, a job that nobody has, a submit without the key.
 
@@ -100,11 +103,20 @@ def read_meaning(reply: Reply) -> Meaning:
 
 
 def body_json(response: Response) -> Json:
-    """The JSON value of an answer, or None when it is not well-formed."""
+    """The JSON value of an answer, or None when it is not well-formed; not to be changed, since others are given it too."""
+    body = response.body
+    return _parsed_again(body) if len(body) <= SMALL_BODY else _parsed(body)
+
+
+def _parsed(body: bytes) -> Json:
     try:
-        return answer_json(response)
+        return load_json(body, ANSWER_SIGNS)
     except StrictError:
         return None
+
+
+_parsed_again = lru_cache(maxsize=512)(_parsed)
+"""The same few answers of a call are read by its flow, its phases and every check."""
 
 
 def answer_json(response: Response) -> Json:

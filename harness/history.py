@@ -26,10 +26,12 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -48,6 +50,7 @@ BLOB_BYTES = 4096
 FILE = "history.jsonl"
 Row = Mapping[str, Any]
 Bodies = Callable[[str], bytes]
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Journal(Protocol):
@@ -97,7 +100,7 @@ class MemoryJournal:
 
     def history(self) -> History:
         """What has been written so far, as it reads from a file."""
-        return _assemble(self.rows, self.blobs.__getitem__, torn=False)
+        return _assemble(self.rows, self.blobs.__getitem__)
 
 
 class FileJournal:
@@ -418,7 +421,7 @@ def call_row(call: Call, phases: Mapping[str, tuple[float, float] | None]) -> Ro
         "images": call.images,
         "reason": call.reason,
         "derived": call.derived,
-        "phases": {name: list(bounds) for name, bounds in phases.items() if bounds is not None},
+        "phases": {name: list(bounds) for name, bounds in phases.items() if bounds and math.isfinite(bounds[1])},
     }
 
 
@@ -556,27 +559,30 @@ def read(directory: Path) -> History:
     Raises:
         InputError: it is missing or not a history; one sentence with the line.
     """
-    path = directory / FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; is {directory} a run directory?") from None
-    lines = data.split(b"\n")
-    torn = bool(lines.pop())
-    rows: list[Json] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(load_json(line))
-        except StrictError as error:
-            raise InputError(f"{path}:{number}: {error.message}; the history is damaged before its end") from None
+    path, torn = directory / FILE, False
+
+    def rows(lines: Iterable[bytes]) -> Iterator[Json]:
+        nonlocal torn
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                torn = True
+                return
+            try:
+                yield load_json(line)
+            except StrictError as error:
+                raise InputError(f"{path}:{number}: {error.message}; the history is damaged before its end") from None
 
     def blob(digest: str) -> bytes:
         return _blob(directory / "blobs" / Path(digest).name)
 
     try:
-        return _assemble(rows, blob, torn=torn)
+        with path.open("rb") as file:
+            history = _assemble(rows(file), blob)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; is {directory} a run directory?") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a history of format {FORMAT}: {type(error).__name__} at {error}") from None
+    return replace(history, torn=torn)
 
 
 def _blob(path: Path) -> bytes:
@@ -591,34 +597,66 @@ def _blob(path: Path) -> bytes:
     return body
 
 
-def _assemble(rows: Sequence[Json], blob: Bodies, *, torn: bool) -> History:
-    headers = tuple(row for row in rows if row["type"] == "header")
-    if not headers or rows[0]["type"] != "header":
-        raise ValueError("the first line, which is no header")
-    if headers[0]["format"] != FORMAT:
-        raise ValueError(f"format {headers[0]['format']}")
-    plans = tuple(plan_from(value) for value in headers[0]["plans"])
-    cases = {case.id: case for plan in plans for case in plan.cases}
-    ended = {row["call"]: row for row in rows if row["type"] == "call"}
+def _assemble(rows: Iterable[Json], blob: Bodies) -> History:
+    """The history in some rows, each of which is let go as soon as it has been read: there may be very many."""
+    headers: list[Row] = []
+    intents: list[Row] = []
+    ended: dict[str, Row] = {}
     exchanges: dict[str, list[Exchange]] = {}
-    offset, latest = 0, None
+    footer, offset, latest, shared = None, 0, None, _Shared()
     for row in rows:
-        if row["type"] == "header" and row is not rows[0]:
-            offset = _offset(headers[0], row, latest)
-        elif row["type"] == "exchange":
-            exchange = moved(_exchange(row, blob), offset)
+        kind = row["type"]
+        if kind == "header":
+            offset = _offset(headers[0], row, latest) if headers else 0
+            headers.append(row)
+        elif not headers:
+            break
+        elif kind == "exchange":
+            exchange = moved(_exchange(row, blob, shared), offset)
             exchanges.setdefault(exchange.call, []).append(exchange)
             latest = exchange.received_ns if latest is None else max(latest, exchange.received_ns)
+        elif kind == "intent":
+            intents.append(row)
+        elif kind == "call":
+            ended[row["call"]] = row
+        elif kind == "footer":
+            footer = row
+    if not headers:
+        raise ValueError("the first line, which is no header")
+    first = headers[0]
+    if first["format"] != FORMAT:
+        raise ValueError(f"format {first['format']}")
+    plans = tuple(plan_from(value) for value in first["plans"])
+    cases = {case.id: case for plan in plans for case in plan.cases}
     calls = tuple(
         _call(row, _sent_case(row, cases[row["case_id"]], blob), exchanges.get(row["call"], []), ended.get(row["call"]))
-        for row in rows
-        if row["type"] == "intent"
+        for row in intents
     )
-    specs = {
-        target: (str(spec["path"]), _bytes(spec["text"], blob) or b"") for target, spec in headers[0]["specs"].items()
-    }
-    footer = next((row for row in reversed(rows) if row["type"] == "footer"), None)
-    return History(headers, plans, specs, calls, footer, torn)
+    specs = {target: (str(spec["path"]), _bytes(spec["text"], blob) or b"") for target, spec in first["specs"].items()}
+    spared, sent = (footer or {}).get("spared", {}), {call.case.id for call in calls}
+    plans = tuple(_without_spared(plan, sent) if plan.target in spared else plan for plan in plans)
+    return History(tuple(headers), plans, specs, calls, footer, torn=False)
+
+
+class _Shared:
+    """Values that many rows hold alike, kept once: headers, addresses, ids."""
+
+    def __init__(self) -> None:
+        self._headers: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self._texts: dict[str, str] = {}
+
+    def headers(self, value: Mapping[str, str]) -> Mapping[str, str]:
+        """The first headers that were equal to these."""
+        return self._headers.setdefault(tuple(value.items()), value)
+
+    def text(self, value: str) -> str:
+        """The first text that was equal to this one."""
+        return self._texts.setdefault(value, value)
+
+
+def _without_spared(plan: Plan, sent: AbstractSet[str]) -> Plan:
+    """A plan that was more than was needed, without what was not sent of it."""
+    return replace(plan, cases=tuple(case for case in plan.cases if case.id in sent))
 
 
 def _offset(first: Row, later: Row, latest_ns: int | None) -> int:
@@ -630,6 +668,8 @@ def _offset(first: Row, later: Row, latest_ns: int | None) -> int:
 
 def moved(exchange: Exchange, by_ns: int) -> Exchange:
     """An exchange with its instants on another clock."""
+    if not by_ns:
+        return exchange
     first_byte = exchange.first_byte_ns
     return replace(
         exchange,
@@ -672,21 +712,22 @@ def _call(intent: Row, case: Case, exchanges: list[Exchange], end: Row | None) -
     )
 
 
-def _exchange(row: Row, blob: Bodies) -> Exchange:
+def _exchange(row: Row, blob: Bodies, shared: _Shared) -> Exchange:
     error, response = row["error"], row["response"]
     body = _bytes(response["body"], blob) or b""
+    step: Any = shared.text(row["step"])
     return Exchange(
-        call=row["call"],
-        case_id=row["case_id"],
-        step=row["step"],
+        call=shared.text(row["call"]),
+        case_id=shared.text(row["case_id"]),
+        step=step,
         attempt=row["attempt"],
-        method=row["method"],
-        url=row["url"],
-        request_headers=row["request"]["headers"],
+        method=shared.text(row["method"]),
+        url=shared.text(row["url"]),
+        request_headers=shared.headers(row["request"]["headers"]),
         request_body=_bytes(row["request"]["body"], blob),
         reply=Failure(error["kind"], error["message"], error["left"], body)
         if error
-        else Response(row["status"], response["headers"], body, _was_withheld(response)),
+        else Response(row["status"], shared.headers(response["headers"]), body, _was_withheld(response)),
         intended_ns=row["intended_ns"],
         sent_ns=row["sent_ns"],
         first_byte_ns=row["first_byte_ns"],
@@ -707,7 +748,7 @@ def _bytes(body: Json, blob: Bodies) -> bytes | None:
     if "blob" in body:
         return blob(body["blob"].removeprefix("sha256:"))
     if "json" in body:
-        return json.dumps(body["json"], ensure_ascii=False, separators=(",", ":")).encode()
+        return _COMPACT.encode(body["json"]).encode()
     if "text" in body:
         text: str = body["text"]
         return text.encode()

@@ -93,6 +93,7 @@ class _Share:
                 derived=call.derived,
                 pace=AsRecorded(played, call.expired, call.cut_off, self.deadline_seconds),
                 start_ns=begins,
+                downloads=self.target.conduct.downloads,
             )
 
     def require_played(self) -> None:

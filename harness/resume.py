@@ -39,6 +39,7 @@ from harness.metrics.cost import UsdPrice, cost
 from harness.model import CUT_OFF, INTERRUPTED, Call, Json, Plan
 from harness.spec import Spec, load, shipped_targets
 from harness.targets import Request, Target, base_url, key_of, require_known_names
+from harness.traffic import conduct_from
 
 OPTIONS: Mapping[str, tuple[str, str]] = {
     "flow": ("flow", "--flow"),
@@ -56,6 +57,13 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "cassettes": ("cassettes", "--cassettes"),
     "requests": ("requests", "--requests"),
     "warmup": ("warmup", "--warmup"),
+    "rate_per_s": ("rate", "--rate"),
+    "arrivals": ("arrivals", "--arrivals"),
+    "downloads": ("downloads", "--download"),
+    "workload": ("workload", "--workload"),
+    "slo_s": ("slo_seconds", "--slo"),
+    "precision": ("precision", "--precision"),
+    "poll_for": ("poll_for", "--poll-for"),
 }
 """What a header keeps of a request: by its name there, the attribute of ``Request``, and the option that says it."""
 SOURCES = frozenset({"--replay", "--simulate", "--live", "--record"})
@@ -77,7 +85,7 @@ def _plain(value: Any) -> Json:
 
 
 def _attribute(name: str, value: Json) -> Any:
-    if name in ("cassettes", "plan") and value is not None:
+    if name in ("cassettes", "plan", "workload") and value is not None:
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
 
@@ -206,6 +214,7 @@ def _target(
         key=key_of(route, request, settings, environment),
         concurrency=recorded["concurrency"],
         rate=recorded["rate"],
+        conduct=conduct_from(recorded.get("conduct")),
     )
 
 

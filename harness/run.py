@@ -19,7 +19,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ from harness.cassettes import (
 )
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config, region_of
-from harness.engine import Ended, Engine, Options, Progress, Work
+from harness.descriptors import make_room
+from harness.engine import Ended, Engine, Further, Options, Progress, Work
 from harness.errors import InputError, OutputError, UsageError
 from harness.history import (
     FORMAT,
@@ -55,14 +56,16 @@ from harness.history import (
     read,
 )
 from harness.ledger import Ledger
-from harness.metrics.phases import phases
+from harness.metrics.intervals import Durations, Sample
+from harness.metrics.phases import Interval, phases
+from harness.metrics.precision import ASSUMED_SIGMA
 from harness.minimise import minimised
 from harness.model import Call, Case, Exchange, Json
 from harness.planning.exploring import is_explored
 from harness.planning.reconsider import reconsidered
 from harness.report import document, export, junit, places
 from harness.report.results import RunResult
-from harness.schedule import Schedule
+from harness.schedule import FIRST_JOBS, Learnt, Schedule
 from harness.spec import Spec, SpecError, find, load, parse, shipped_targets
 from harness.targets import Request, Target, budget, targets_of
 from harness.transport.guard import GuardedResolver
@@ -97,7 +100,7 @@ class HistoryRecorder:
 
     def __init__(self, journal: Journal, targets: Sequence[Target], watch: Watch, *, durable: bool = True) -> None:
         self._journal, self._watch, self._durable = journal, watch, durable
-        self._routes = {target.route.spec.target: target.route for target in targets}
+        self._targets = {target.route.spec.target: target for target in targets}
 
     async def intent(self, call: str, case: Case, derived: str | None) -> None:
         """Record durably that a submit is about to leave."""
@@ -117,7 +120,8 @@ class HistoryRecorder:
 
     def call(self, call: Call) -> None:
         """Record how a call ended."""
-        self._journal.append(call_row(call, phases(self._routes[call.case.target], call)))
+        target = self._targets[call.case.target]
+        self._journal.append(call_row(call, phases(target.route, call, open_loop=target.conduct.open_loop)))
 
 
 def header_row(
@@ -134,7 +138,7 @@ def header_row(
     ``anchor_at`` is the date of ``anchor_ns``: when the run began, in a replay when each recording did.
     """
     segment, own = _segment(0, run_id, request, clock, max_cost), settings or Config()
-    schedule = Schedule(request.poll_interval).describe()
+    schedule = schedule_of(request).describe()
     return {
         **segment,
         "kind": request.kind,
@@ -157,6 +161,7 @@ def header_row(
                 "concurrency": target.concurrency,
                 "rate": target.rate,
                 "schedule": target.recording.frozen.schedule if target.recording else schedule,
+                "conduct": target.conduct.as_json(),
             }
             for target in targets
         },
@@ -189,14 +194,23 @@ def _segment(number: int, run_id: str, request: Request, clock: Clock, max_cost:
     }
 
 
+def schedule_of(request: Request) -> Schedule:
+    """When a request's jobs are polled: a bench learns it, since its jobs are alike."""
+    if request.poll_interval is not None:
+        return Schedule(request.poll_interval)
+    return replace(FIRST_JOBS, learns=request.poll_for) if request.kind == "bench" else Schedule()
+
+
 def options_of(request: Request) -> Options:
     """The engine's options of a request."""
     return Options(
         concurrency=request.concurrency,
         deadline_seconds=request.deadline_seconds,
-        schedule=Schedule(request.poll_interval),
+        schedule=schedule_of(request),
         confirm=request.kind == "check",
         seed=request.seed,
+        downloads=request.downloads,
+        abreast=request.kind == "bench",
     )
 
 
@@ -210,6 +224,7 @@ def footer_row(ended: Ended, audit: Json, unfinished: Mapping[str, str | None]) 
         "interrupted": ended.interrupted,
         "stopped": ended.stopped,
         "left_out": ended.left_out,
+        "spared": ended.spared,
         "unfinished": dict(unfinished),
         "audit": audit,
     }
@@ -221,10 +236,13 @@ def check(
     settings: Config,
     environment: Mapping[str, str],
     on_progress: Callable[[Progress, Ledger], None] = lambda _, __: None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Finished:
     """Run what the request asks for, a check or a bench, and leave its run directory; or go on with the one in its ``out``.
 
-    ``specs`` are the targets; for a run that goes on they may be none, or have to be its own.
+    ``specs`` are the targets; for a run that goes on they may be none, or have to be its own. ``say`` is told, before it is
+    spent, what a precision will cost.
 
     Raises:
         HarnessError: something was refused before anything was sent, or the run directory cannot be written.
@@ -236,11 +254,17 @@ def check(
     if holds_a_run(directory):
         raise UsageError(f"{directory} holds a run already: name another --out")
     settings = replace(settings, region=region_of(settings, environment))
+    if request.source != "replay":
+        # A job has a connection to the API, and while it fetches its outputs another one. The simulator inherits this.
+        make_room(len(specs) * request.concurrency * (2 if request.downloads else 1))
     with ExitStack() as stack:
         resolved = stack.enter_context(simulated(specs, request))
         targets = targets_of(specs, resolved, settings, environment)
+        learnt = {} if request.learn_from is None else learnt_from(request.learn_from, targets)
         ledger = Ledger(budget(targets, resolved, settings))
-        made = _Made(run_id, directory, targets, resolved, settings, ledger)
+        for line in _prices(targets, ledger):
+            say(line)
+        made = _Made(run_id, directory, targets, resolved, settings, ledger, learnt=learnt, say=say)
         return _carried_out(made, stack, on_progress)
 
 
@@ -440,7 +464,7 @@ def replay_into(
 class _Made:
     """Everything about a run that is about to send: decided from a plan, or from the ``history`` of one cut off.
 
-    ``file`` is that history under its lock.
+    ``file`` is that history under its lock. ``learnt`` is what an earlier run teaches about each target.
     """
 
     run_id: str
@@ -451,6 +475,8 @@ class _Made:
     ledger: Ledger
     history: History | None = None
     file: int | None = None
+    learnt: Mapping[str, Learnt] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda _: None
 
     def header(self, clock: Clock) -> Row:
         """The header of the segment that begins."""
@@ -461,7 +487,8 @@ class _Made:
 
     def work(self, wire: Wire, header: Row) -> list[Work]:
         """What is to be sent, or what is left of it."""
-        work = [work_of(target, wire, self.settings.assets) for target in self.targets]
+        work = [work_of(target, wire, self.settings.assets, self.say) for target in self.targets]
+        work = [replace(one, learnt=self.learnt.get(one.route.spec.target, one.learnt)) for one in work]
         if self.history is None:
             return work
         left = [resume.left_of(self.history, target.plan.target, header) for target in self.targets]
@@ -565,12 +592,67 @@ def wire_of(targets: Sequence[Target], settings: Config, clock: Clock, tls: ssl.
     )
 
 
-def work_of(target: Target, wire: Wire, assets: Sequence[str] = ()) -> Work:
+def work_of(
+    target: Target, wire: Wire, assets: Sequence[str] = (), say: Callable[[str], None] = lambda _: None
+) -> Work:
     """A target's share of a run: its cases, and the wire with its key."""
-    work = Work(target.route, replace(wire, key=target.key), target.plan.cases, target.concurrency, target.rate)
-    if not any(map(is_explored, target.plan.cases)):
-        return work
-    return replace(work, minimise=lambda calls: minimised(target.route, target.plan, assets, calls))
+    explored = any(map(is_explored, target.plan.cases))
+    return Work(
+        target.route,
+        replace(wire, key=target.key),
+        target.plan.cases,
+        target.concurrency,
+        target.rate,
+        arrivals=target.conduct.arrivals,
+        further=further_of(target, say),
+        minimise=(lambda calls: minimised(target.route, target.plan, assets, calls)) if explored else None,
+    )
+
+
+def _prices(targets: Sequence[Target], ledger: Ledger) -> Iterator[str]:
+    """What the precisions of some targets will take, as far as can be said before anything is sent."""
+    for target in targets:
+        if (precision := target.precision) is not None:
+            limit = "without a limit" if ledger.limit is None else f"at most {ledger.limit} USD for the run"
+            yield (
+                f"{target.plan.target}: {precision} takes about {precision.assumed} requests, {target.expected_usd:.2f} USD, "
+                f"if durations spread as they often do (σ {ASSUMED_SIGMA}); {precision.pilot} will tell; {limit}"
+            )
+
+
+def further_of(target: Target, say: Callable[[str], None] = lambda _: None) -> Further | None:
+    """How many further requests a target's precision takes; None where its whole plan is sent."""
+    precision = target.precision
+    if precision is None:
+        return None
+
+    def further(totals: Sequence[Interval]) -> int:
+        needed = precision.further(Durations([Sample("", *bounds) for bounds in totals]))
+        if needed and totals:
+            usd = target.plan.usd / max(1, len(target.plan.cases)) * needed
+            say(
+                f"{target.plan.target}: {precision} is not known after {len(totals)} jobs: {needed} more, {usd:.2f} USD"
+            )
+        return needed
+
+    return further
+
+
+def learnt_from(directory: Path, targets: Sequence[Target]) -> Mapping[str, Learnt]:
+    """What an earlier run teaches about the durations of some targets.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    history = read(directory)
+    found: dict[str, Learnt] = {}
+    for target in targets:
+        name = target.route.spec.target
+        found[name] = Learnt()
+        for call in history.of(name):
+            if call.case.kind == "accept" and call.derived is None:
+                found[name].saw(phases(target.route, call))
+    return found
 
 
 def _trusted(targets: Sequence[Target], settings: Config) -> frozenset[Origin]:
@@ -652,8 +734,13 @@ def specs_of(history: History, directory: Path, *, with_todays_specs: bool) -> M
 
 
 def exit_status(result: RunResult) -> int:
-    """0 when everything judged passes, 1 with a failure, 3 when something is unknown, incomplete or badly measured."""
+    """0 when everything judged passes, 1 with a failure, 3 when something is unknown, incomplete or badly measured.
+
+    Badly measured is also a quantile that is not known as well as was asked.
+    """
     run, totals = result.document["run"], result.document["totals"]
     if totals["verdict"] == "fail":
         return 1
-    return 0 if totals["verdict"] == "pass" and run["complete"] and run["audit"]["valid"] else 3
+    measured = [target.get("measurement", {}) for target in result.document["targets"].values()]
+    enough = all(one["precision"]["reached"] for one in measured if one.get("precision"))
+    return 0 if totals["verdict"] == "pass" and run["complete"] and run["audit"]["valid"] and enough else 3

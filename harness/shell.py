@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from harness.run import Finished
     from harness.targets import Request
 
+LONGEST_MESSAGE = 1000
+
 
 class Seconds(click.FloatRange):
     """A positive, finite number of seconds."""
@@ -43,6 +45,12 @@ class Seconds(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+class PerSecond(Seconds):
+    """A positive, finite number of submits per second."""
+
+    name = "per second"
 
 
 class Percent(click.ParamType[float]):
@@ -102,10 +110,26 @@ def carried_out(specs: Any, request: Request, settings: Config, options: dict[st
 
     with Bar(Console(stderr=True), quiet=options["quiet"]) as bar:
 
+        def told(line: str) -> None:
+            if not options["quiet"]:
+                say(line)
+
         def moved(progress: Progress, ledger: Ledger) -> None:
             bar.update(progress.done, progress.planned, ledger.billed + ledger.unknown, progress.running)
 
-        return run_check(specs, request, settings, dict(os.environ), moved)
+        return run_check(specs, request, settings, dict(os.environ), moved, say=told)
+
+
+def say(line: str) -> None:
+    """Print a line on standard error: no key in it, nothing that steers a terminal, nothing that a CI system obeys."""
+    from harness.report.text import log_line, visible
+    from harness.secret import keys_read
+
+    if keys := keys_read():
+        from harness.transport.redact import Redactor
+
+        line = Redactor(keys).text(line)
+    print(log_line(visible(line, LONGEST_MESSAGE)), file=sys.stderr)  # noqa: T201 - the error line
 
 
 def print_lines(lines: Iterable[str]) -> None:

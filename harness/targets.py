@@ -23,14 +23,19 @@ from harness.config import Config
 from harness.errors import InputError, UsageError
 from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
+from harness.metrics.precision import MOST, Precision
+from harness.metrics.precision import parse as parse_precision
 from harness.model import Fact, Plan, RunKind
 from harness.planning import file as plans
-from harness.planning.workload import workload
+from harness.planning.prompts import PROMPTS
+from harness.planning.workload import own_workload, read_bodies, workload
 from harness.secret import BoundKey, Secret, read_key
 from harness.spec import Flow, Price, Spec, load, shipped_targets
+from harness.traffic import DEFAULT, ArrivalKind, Arrivals, Conduct
 from harness.urls import Origin, origin, show_origin
 
 Source = Literal["replay", "simulate", "live", "record"]
+DEFAULT_REQUESTS = 20
 SIMULATED_KEY = "simulated-key"
 DEFAULT_MAX_COST = Decimal("1.00")
 
@@ -42,6 +47,9 @@ class Request:
     ``cases`` are globs on case ids, ``only`` is an exact choice of them. ``recheck`` is a cassette to replay even though
     its spec has changed since. A bench sends ``requests`` jobs to each target, after ``warmup`` that are not timed.
     ``explore`` more requests are drawn beyond the tier's rows; ``plan`` is a file with the plan to send instead of a new one.
+    ``rate`` makes an open loop of a bench, with ``arrivals`` at so many per second; ``downloads`` fetches the outputs,
+    ``workload`` is a file of bodies to send, ``slo_seconds`` what ``total`` is wished to stay within, ``precision`` (as
+    typed) when it is enough. ``poll_for`` is what the learnt polls are to show, and ``learn_from`` an earlier run.
     ``resume`` asks to go on with the run in ``out``; ``given`` are the options named beside it, as they are typed.
     """
 
@@ -65,8 +73,16 @@ class Request:
     out: Path | None = None
     cassettes: Path | None = None
     recheck: Path | None = None
-    requests: int = 20
+    requests: int | None = None
     warmup: int = 0
+    rate: float | None = None
+    arrivals: ArrivalKind = "constant"
+    downloads: bool = True
+    workload: Path | None = None
+    slo_seconds: float | None = None
+    precision: str | None = None
+    poll_for: Literal["phases", "total"] = "phases"
+    learn_from: Path | None = None
     command: Sequence[str] = ()
     resume: bool = False
     given: frozenset[str] = frozenset()
@@ -83,6 +99,36 @@ class Target:
     concurrency: int
     rate: float | None
     recording: Recording | None = None
+    conduct: Conduct = DEFAULT
+
+    @property
+    def precision(self) -> Precision | None:
+        """When the target has been sent enough; None where its whole plan is sent."""
+        return None if self.conduct.precision is None else parse_precision(self.conduct.precision)
+
+    @property
+    def expected_usd(self) -> Decimal:
+        """What the plan will cost as far as can be said: of one with a precision, what the assumed spread asks for."""
+        if self.precision is None:
+            return self.plan.usd
+        timed = [case.usd for case in self.plan.cases if case.kind == "accept"][: self.precision.assumed]
+        return sum((case.usd for case in self.plan.cases if case.kind != "accept"), sum(timed, Decimal(0)))
+
+
+def conduct_of(request: Request) -> Conduct:
+    """How a request wants its targets to be run."""
+    arrivals = None if request.rate is None else Arrivals(request.rate, request.arrivals, request.seed)
+    return Conduct(arrivals, request.downloads, request.slo_seconds, request.precision)
+
+
+def requests_of(request: Request) -> int:
+    """How many timed jobs a bench plans for a target: as many as asked for, or as a precision may take."""
+    if request.requests is not None:
+        return request.requests
+    if request.precision is None:
+        return DEFAULT_REQUESTS
+    most = MOST * parse_precision(request.precision).assumed
+    return most if request.workload else min(most, PROMPTS - request.warmup)
 
 
 def flow_of(spec: Spec, name: str | None) -> Flow:
@@ -121,11 +167,21 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
     """
     if request.source == "replay":
         return narrowed(recording_of(spec, flow, request).frozen.plan, request)
+    if request.kind == "bench" and request.workload is not None:
+        return own_workload(
+            spec,
+            flow,
+            read_bodies(request.workload),
+            requests_of(request),
+            warmup=request.warmup,
+            seed=request.seed,
+            usd_per_image=price_of(spec, settings).amount,
+        )
     if request.kind == "bench":
         return workload(
             spec,
             flow,
-            request.requests,
+            requests_of(request),
             warmup=request.warmup,
             seed=request.seed,
             usd_per_image=price_of(spec, settings).amount,
@@ -288,6 +344,11 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
         return _recorded(spec, flow, request)
     route = Route(spec, flow, base_url(spec, flow, request, settings, environment))
     own = settings.provider(spec.provider)
+    if request.rate is not None and own.rate is not None and request.rate > own.rate:
+        raise UsageError(
+            f"--rate {request.rate:g} is more than the {own.rate:g} submits per second that {settings.path} allows "
+            f"{spec.provider}: lower it"
+        )
     return Target(
         route=route,
         plan=plan_of(spec, flow, request, settings),
@@ -295,6 +356,7 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
         key=key_of(route, request, settings, environment),
         concurrency=min(request.concurrency, own.max_concurrency or request.concurrency),
         rate=own.rate,
+        conduct=conduct_of(request),
     )
 
 
@@ -309,6 +371,7 @@ def _recorded(spec: Spec, flow: Flow, request: Request) -> Target:
         concurrency=frozen.concurrency,
         rate=None,
         recording=recording,
+        conduct=frozen.conduct,
     )
 
 
@@ -321,7 +384,7 @@ def budget(targets: Sequence[Target], request: Request, settings: Config) -> Dec
     named = request.max_cost if request.max_cost is not None else settings.max_cost
     if request.source in ("simulate", "replay"):
         return named
-    price = sum((target.plan.usd for target in targets), Decimal(0))
+    price = sum((target.expected_usd for target in targets), Decimal(0))
     if named is None and price > DEFAULT_MAX_COST:
         raise UsageError(
             f"the plan costs {price:.2f} USD, over the default budget of {DEFAULT_MAX_COST} USD: allow it with --max-cost "

@@ -14,9 +14,9 @@ ROOT = Path(harness.__file__).resolve().parent
 
 LEVELS = (
     {"model", "errors"},
-    {"strict", "urls", "clock", "resources", "validation"},
+    {"strict", "urls", "clock", "resources", "validation", "descriptors"},
     {"spec"},
-    {"secret", "schedule", "flow", "isolate", "enough"},
+    {"secret", "schedule", "traffic", "flow", "isolate", "enough"},
     {"transport", "ledger"},
     {"planning", "history", "engine", "simulator", "metrics", "audit"},
     {"config", "checks", "cassettes"},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.audit import Watch, judged
+from harness.audit import Watch, judged, missed
 from harness.clock import VirtualClock, run_virtual
 from harness.history import MemoryJournal
 from harness.run import HistoryRecorder
@@ -59,6 +59,21 @@ def test_a_reason_names_the_figures() -> None:
     assert two == [
         f"{LOOP}, by 3.0 ms at the 99th percentile; the limit is 2.0 ms (1 % of the median total of fal/x is less)"
     ]
+
+
+def test_a_stop_counts_with_every_tick_that_it_missed() -> None:
+    """A tenth of a second of standing still is five late ticks and not one; a tick in time is one."""
+    assert [round(lag, 3) for lag in missed(0.1)] == [0.1, 0.08, 0.06, 0.04, 0.02, 0.0]
+    assert (missed(0.0), missed(0.019)) == ([0.0], [0.019])
+
+
+def test_an_open_loop_at_its_cap_is_not_valid() -> None:
+    """Whatever its lags are; the reason says what to change."""
+    found = judged(audit(0, 0), {"a": 5.0}, {"a": 8})
+    assert (found["valid"], found["reasons"]) == (
+        False,
+        ["a had 8 jobs in flight, which is the cap of its open loop: raise --concurrency or lower --rate"],
+    )
 
 
 def test_opening_a_connection_is_no_late_start() -> None:

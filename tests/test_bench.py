@@ -20,7 +20,7 @@ from harness.config import Config
 from harness.errors import InputError
 from harness.history import MemoryJournal
 from harness.model import Json, Outcome
-from harness.report import document, html, terminal
+from harness.report import document, html, measurement, terminal
 from harness.report.results import RunResult
 from harness.simulator import Variation
 from harness.strict import load_json
@@ -261,6 +261,97 @@ def test_the_page_of_a_bench() -> None:
     assert 'href="#parameters"' not in page
 
 
+# --- the measurement -------------------------------------------------------------------------------------------------
+
+
+def measured(one: Run, target: str = FAL.target) -> Json:
+    result = document.build(one.history, SPECS)
+    schema = load_json(resources.schema("report").read_bytes())
+    assert [f"{e.json_path}: {e.message}" for e in Draft202012Validator(schema).iter_errors(result.document)] == []
+    return result.document["targets"][target]["measurement"]
+
+
+def test_a_measurement_explains_its_figures() -> None:
+    """Load, warm-up, window, estimators, what the provider reports: all from the record, and in the published form."""
+    found = measured(bench(FAL, requests=30))
+    assert (found["loop"], found["warm_up"], found["most_in_flight"]) == ({"kind": "closed"}, 2, 8)
+    assert set(found["estimates"]["total"]["by"]) == {"midpoint", "npmle", "lognormal"}
+    assert found["transport"]["submit_first_byte"]["n"] == 30
+    assert abs(found["reported_difference"]["p50"]["value"]) < 0.5
+    assert found["billed_units"] == {"header": "x-fal-billable-units", "units": 30.0, "images": 30}
+    assert (found["goodput"], found["precision"]) == (None, None)
+
+
+def test_a_check_has_no_measurement() -> None:
+    """Its cases differ: what explains a benchmark's figures would explain nothing."""
+    one = simulated(Request("simulate", cases=("*/accept/*",)), MULTI)
+    assert "measurement" not in document.build(one.history, SPECS).document["targets"][MULTI.target]
+
+
+def test_what_was_not_fetched_is_neither_timed_nor_missed() -> None:
+    """Without downloads no file is asked for, no check complains, and the phases that need them say why they are empty."""
+    one = bench(FAL, WAVESPEED, downloads=False)
+    result = document.build(one.history, SPECS)
+    assert [call.of("asset") for call in one.history.calls] == [()] * 16
+    assert result.document["totals"]["verdict"] == "pass"
+    for target in result.document["targets"].values():
+        assert target["latency"]["download"] == {"not_separable": measurement.NOT_FETCHED}
+
+
+def test_an_open_loop_is_counted_from_its_instants() -> None:
+    """Jobs in flight follow from the rate and not from a number of workers; several targets take turns."""
+    one = bench(FAL, MULTI, requests=40, warmup=0, rate=5.0, concurrency=200)
+    found = measured(one)
+    assert found["loop"] == {"kind": "constant", "rate_per_s": 5.0}
+    assert 18 <= found["most_in_flight"] <= 40
+    first = {target: one.history.of(target)[0].exchanges[0].intended_ns for target in (FAL.target, MULTI.target)}
+    assert first[MULTI.target] - first[FAL.target] == 100_000_000
+
+
+def test_goodput_is_a_share_with_its_bounds() -> None:
+    """Jobs of five seconds, half of them within five."""
+    found = measured(bench(FAL, requests=40, slo_seconds=5.2))["goodput"]
+    assert found["n"] == 40
+    assert found["share"]["low"] <= found["share"]["value"] <= found["share"]["high"]
+    assert found["within"] + found["undecided"] <= 40
+    assert 0 < found["within"] < 40
+
+
+@pytest.mark.parametrize(("asked", "n", "reached", "status"), [("p50=30%", 40, True, 0), ("p50=1%", 40, False, 3)])
+def test_a_precision_decides_how_many_are_sent(asked: str, n: int, reached: bool, status: int) -> None:
+    """It ends when the quantile is known well enough; where the plan ends before, the run says so and ends with 3."""
+    one = bench(FAL, requests=n, precision=asked, concurrency=20)
+    result = document.build(one.history, SPECS)
+    found, cases = measured(one)["precision"], result.document["targets"][FAL.target]["cases"]
+    assert (found["asked"], found["reached"], run.exit_status(result)) == (asked, reached, status)
+    assert (cases["planned"], result.document["run"]["complete"]) == (cases["run"], True)
+    assert (cases["run"] < n + 2, found["n"] + 2) == (reached, cases["run"])
+
+
+def test_an_open_loop_that_meets_its_cap_is_not_valid() -> None:
+    """Live, with two places for twenty jobs at once; the reason names the way out."""
+    one = changed(bench(FAL, requests=20, warmup=0, rate=5.0, concurrency=2), mode="live")
+    audit = document.build(one.history, SPECS).document["run"]["audit"]
+    assert not audit["valid"]
+    assert any("the cap of its open loop: raise --concurrency or lower --rate" in reason for reason in audit["reasons"])
+
+
+def test_units_that_are_no_images_are_a_finding() -> None:
+    """The provider's own count stands beside the list price's: a warning, since nobody's document explains it."""
+
+    def bills_twice(step: str, _job: Any, answer: Any) -> Any:
+        return (
+            replace(answer, headers={**answer.headers, "x-fal-billable-units": "2.5"}) if step == "result" else answer
+        )
+
+    one = bench(FAL, requests=3, warmup=0, variations={FAL.target: (Variation("bills", reply=bills_twice),)})
+    found = document.build(one.history, SPECS).document["targets"][FAL.target]["findings"]
+    assert [(f["check"], f["verdict"], f["expected"], f["observed"]) for f in found] == [
+        ("billed_units", "warn", "1", "2.5")
+    ] * 3
+    assert measured(one)["billed_units"]["units"] == 7.5
+
+
 # --- the audit -------------------------------------------------------------------------------------------------------
 
 
@@ -365,6 +456,17 @@ def test_a_damaged_cassette_says_which_command_records_it(tmp_path: Path) -> Non
     (tmp_path / "cassettes" / "fal" / "flux-pro-kontext-multi.bench.plan.json").unlink()
     with pytest.raises(InputError, match="harness bench --record"):
         run.check((FAL,), request, Config(), {})
+
+
+def test_an_open_loop_replays_as_it_was(tmp_path: Path) -> None:
+    """Arrivals, objective and what was not fetched are the recording's; so is every figure."""
+    asked = {"rate": 4.0, "arrivals": "poisson", "downloads": False, "slo_seconds": 6.0, "concurrency": 50}
+    result, request = recorded(bench(FAL, requests=12, **asked), tmp_path)
+    replayed = run.check((FAL,), request, Config(), {})
+    assert without_names(result) == without_names(replayed.result)
+    found = replayed.result.document["targets"][FAL.target]
+    assert found["measurement"]["loop"] == {"kind": "poisson", "rate_per_s": 4.0}
+    assert found["latency"]["end_to_end"] == {"not_separable": measurement.NOT_FETCHED}
 
 
 def test_todays_specs_judge_an_old_bench(tmp_path: Path) -> None:

@@ -56,6 +56,31 @@ def test_the_default_is_twenty_requests(tmp_path: Path) -> None:
     assert "or send less with --requests" in done.stderr
 
 
+def test_a_precision_states_its_price_first(tmp_path: Path) -> None:
+    """Before anything is sent: refused where no budget allows it, said where one does."""
+    options = ("--live", "--base-url", "umodelverse=http://127.0.0.1:9", "--precision", "p95=10%")
+    keys = environment(MODELVERSE_API_KEY="k")
+    done = harness("bench", "umodelverse/flux-kontext-pro", *options, cwd=tmp_path, env=keys)
+    assert (done.returncode, "the plan costs 11.86 USD" in one_line(done)) == (2, True)
+    done = harness("bench", "umodelverse/flux-kontext-pro", *options, "--max-cost", 20, cwd=tmp_path, env=keys)
+    said = "p95=10% takes about 242 requests, 11.86 USD, if durations spread as they often do (σ 0.3); 79 will tell"
+    assert (done.returncode, said in done.stderr) == (3, True)
+
+
+def test_an_open_loop_over_a_workload_of_ones_own(tmp_path: Path) -> None:
+    """The bodies of a file at random instants, fetched, against an objective; a second run polls by what the first saw."""
+    body = {"prompt": "a red fox", "image_urls": ["https://images.example/a.png"]}
+    (tmp_path / "own.jsonl").write_text(json.dumps(body) + "\n")
+    options = ["--simulate", "--rate", 30, "--arrivals", "poisson", "--workload", "own.jsonl", "--slo", 5, "--download"]
+    done = harness("bench", "fal", *options, "-n", 12, "--json", "--out", "first", cwd=tmp_path)
+    found = json.loads(done.stdout)["targets"][FAL]
+    assert (done.returncode, found["measurement"]["goodput"]["share"]["value"]) == (0, 1.0)
+    assert (found["latency"]["download"]["n"], found["measurement"]["loop"]["kind"]) == (12, "poisson")
+    again = harness("bench", "fal", *options, "-n", 12, "--json", "--learn-from", "first", cwd=tmp_path)
+    polls = [json.loads(run.stdout)["targets"][FAL]["polling"]["polls_per_job"] for run in (done, again)]
+    assert polls[1] < polls[0]
+
+
 def test_the_budget_holds(tmp_path: Path) -> None:
     """What does not fit is not sent; the run says so and ends with 3."""
     options = ("--simulate", "-n", 9, "--warmup", 1, "--max-cost", "0.13", "--concurrency", 2, "--json")
@@ -106,6 +131,14 @@ def test_a_recorded_bench_is_replayed_without_network_and_key(tmp_path: Path) ->
         (["--simulate", "--requests", "0"], 2, "--requests"),
         (["--simulate", "--warmup", "-1"], 2, "--warmup"),
         (["--simulate", "--requests", "10000"], 2, "a bench has 9009 prompts"),
+        (["--rate", "3"], 2, "--rate would change what was recorded"),
+        (["--slo", "3"], 2, "--slo would change what was recorded"),
+        (["--simulate", "--rate", "0"], 2, "--rate"),
+        (["--simulate", "--arrivals", "poisson"], 2, "--arrivals says how an open loop sends: name its --rate too"),
+        (["--simulate", "--precision", "p95"], 2, "--precision 'p95' is not of the form p95=10%"),
+        (["--simulate", "--workload", "none.jsonl"], 4, "cannot read the workload none.jsonl"),
+        (["--simulate", "--learn-from", "none"], 4, "cannot read none/history.jsonl"),
+        (["--simulate", "--concurrency", "20000000"], 2, "open files, and this machine allows a process"),
         (["--simulate", "--live"], 2, "exclude each other"),
         (["--simulate", "--flow", "poll"], 2, "has no flow 'poll'"),
         (["--simulate", "--tier", "core"], 2, "--tier"),

@@ -32,6 +32,7 @@ from harness.history import History
 from harness.model import INTERRUPTED, LOST, PAST_DEADLINE, Call, Case, Exchange, Failure, Plan, Reply
 from harness.spec import Flow, Spec
 from harness.strict import load_json
+from harness.traffic import conduct_from
 from harness.urls import origin, show_origin, without_query
 
 AFTER_ORIGIN = rb"(?![\w-]|:\d|\.\w)"
@@ -273,6 +274,7 @@ def frozen_from(history: History, plan: Plan, spec: Spec, calls: Iterable[Call])
         deadline_seconds=header["options"]["deadline_s"],
         schedule=place["schedule"],
         audit=footer["audit"],
+        conduct=conduct_from(place.get("conduct")),
     )
 
 

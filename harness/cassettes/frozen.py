@@ -25,6 +25,7 @@ from harness.planning.reconsider import reconsidered
 from harness.spec import Spec
 from harness.spec.contract import AT
 from harness.strict import load_json, load_yaml
+from harness.traffic import DEFAULT, Conduct, conduct_from
 
 FORMAT = 1
 AUDITED = ("loop_lag_p99_s", "start_lag_p99_s", "cpu_share")
@@ -81,6 +82,7 @@ class Frozen:
     deadline_seconds: float
     schedule: Json
     audit: Json
+    conduct: Conduct = DEFAULT
 
     @property
     def sha256(self) -> str:
@@ -101,6 +103,7 @@ class Frozen:
                 "concurrency": self.concurrency,
                 "deadline_s": self.deadline_seconds,
                 "schedule": self.schedule,
+                **({} if self.conduct == DEFAULT else {"conduct": self.conduct.as_json()}),
             },
             "audit": self.audit,
             "plan": plan_json(self.plan),
@@ -184,6 +187,7 @@ def _frozen(value: Json) -> Frozen:
         deadline_seconds=value["options"]["deadline_s"],
         schedule=value["options"]["schedule"],
         audit=value["audit"],
+        conduct=conduct_from(value["options"].get("conduct")),
     )
 
 

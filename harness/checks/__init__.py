@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.checks import jobs, outputs, probes, protocol, repeats
-from harness.checks.evidence import Anchor, Evidence, misplaced
+from harness.checks import billing, jobs, outputs, probes, protocol, repeats
+from harness.checks.evidence import Anchor, Evidence, Others
 from harness.enough import left_out
 from harness.flow import Route, encode
 from harness.isolate import ISOLATION, MINIMISATION, Culprits, isolations, recorded_outcome
@@ -69,28 +69,31 @@ CHECKS: Mapping[str, Check] = {
     "reproducible_seed": repeats.reproducible_seed,
     "default_equals_explicit": repeats.default_equals_explicit,
     "unknown_field": repeats.unknown_field,
+    "billed_units": billing.units_are_images,
 }
 STALLED_JOBS = 3
 
 
-def judge(route: Route, plan: Plan, calls: Sequence[Call], anchor: Anchor | None = None) -> tuple[Judged, ...]:
+def judge(
+    route: Route, plan: Plan, calls: Sequence[Call], anchor: Anchor | None = None, *, fetched: bool = True
+) -> tuple[Judged, ...]:
     """The verdict on every case of a plan; a case that was never sent is ``unknown``.
 
-    ``anchor`` ties the calls' instants to dates; without one, dates in answers are not judged.
+    ``anchor`` ties the calls' instants to dates; without one, dates in answers are not judged. ``fetched`` says that the
+    run set out to fetch the outputs.
     """
     first = {call.case.id: call for call in calls if call.derived is None}
     confirmed = {call.case.id: call for call in calls if call.derived == "confirmation"}
     culprits = _culprits(route, plan, first, calls)
     reasons = {rest.cases[0].id: rest.reason for rest in left_out(plan.cases, calls)}
-    nobody = misplaced(calls)
-    judged = []
+    judged, together = [], Others(calls)
     for case in plan.cases:
         call = first.get(case.id)
         if call is None:
             judged.append(_never_sent(case, reasons.get(case.id)))
             continue
-        found = culprits.get(case.id)
-        one = _judge(Evidence(route, case, call, confirmed.get(case.id), calls, anchor, found, nobody))
+        again, blamed = confirmed.get(case.id), culprits.get(case.id)
+        one = _judge(Evidence(route, case, call, again, together, anchor, blamed, fetched))
         smaller = [call for call in calls if call.derived == MINIMISATION and call.case.id == case.id]
         judged.append(_shown_by_less(route, plan, one, smaller) if smaller else one)
     return _with_stalled(route, judged)
@@ -159,7 +162,7 @@ def _judge(seen: Evidence) -> Judged:
 
 def _unless_withheld(call: Call, found: list[Finding]) -> list[Finding]:
     """Failures on an answer that held a key and could not be kept say nothing: what is read is not what came."""
-    if not any(e.response is not None and e.response.withheld for e in call.exchanges):
+    if not found or not any(e.response is not None and e.response.withheld for e in call.exchanges):
         return found
     why = "an answer held the key and was withheld from the record"
     return [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,11 +19,13 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin
 
 from harness.checks.schema import written
-from harness.flow import Route, body_json
+from harness.flow import KEY_REFUSED, Route, body_json
 from harness.isolate import Culprits
-from harness.model import PAST_DEADLINE, Call, Case, Exchange, Fact, Failure, Finding, Json, Outcome, Verdict
+from harness.model import PAST_DEADLINE, Call, Case, Exchange, Fact, Failure, Finding, Json, Outcome, Response, Verdict
 from harness.spec import Field, Flow, Output, Spec, Step
 
+SAY_NOTHING = KEY_REFUSED | {429}
+"""Statuses that speak of the account or of the rate, and not of the request."""
 FEWEST_SUBMITS = 3
 
 
@@ -49,11 +51,33 @@ class Anchor:
         return self.date + timedelta(microseconds=(instant_ns - self.monotonic_ns) / 1000)
 
 
+class Others(tuple[Call, ...]):  # noqa: SLOT001 - what is cached lives in its dictionary
+    """All calls of a target, with what is asked of all of them at once: asked for each call, it would take n²."""
+
+    @cached_property
+    def first_with(self) -> Mapping[str, str]:
+        """The first call, by its id, that was given each job id."""
+        first: dict[str, str] = {}
+        for call in self:
+            if call.job_id is not None and call.id < first.get(call.job_id, call.id + "~"):
+                first[call.job_id] = call.id
+        return first
+
+    @cached_property
+    def misplaced(self) -> int | None:
+        """The one status, 404 or 405, with which every submit was answered, those apart that asked for something else."""
+        submits = [call.of("submit") for call in self if not _elsewhere(call.case)]
+        answers = [steps[-1].response for steps in submits if steps]
+        statuses = {answer.status if answer is not None else None for answer in answers}
+        only = statuses.pop() if len(statuses) == 1 and len(answers) >= FEWEST_SUBMITS else None
+        return only if only in (404, 405) else None
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One case with its call, the target's other calls, and where a 5xx asked for one, the confirming call.
 
-    ``misplaced`` is what ``misplaced`` says of all calls.
+    ``fetched`` says that the run set out to fetch the outputs.
     """
 
     route: Route
@@ -63,7 +87,7 @@ class Evidence:
     others: Sequence[Call] = ()
     anchor: Anchor | None = None
     culprits: Culprits | None = None
-    misplaced: int | None = None
+    fetched: bool = True
 
     @property
     def spec(self) -> Spec:
@@ -99,7 +123,16 @@ class Evidence:
     def same_id(self) -> bool:
         """Whether an earlier call of the target was given the same job id."""
         mine = self.call.job_id
-        return mine is not None and any(c.job_id == mine and c.id < self.call.id for c in self.others)
+        return mine is not None and self._together.first_with.get(mine, self.call.id) < self.call.id
+
+    @cached_property
+    def misplaced(self) -> int | None:
+        """The one status, 404 or 405, with which every submit of the target was answered: nobody is there."""
+        return self._together.misplaced
+
+    @property
+    def _together(self) -> Others:
+        return self.others if isinstance(self.others, Others) else Others(self.others)
 
     @property
     def past_deadline(self) -> bool:
@@ -115,6 +148,21 @@ class Evidence:
         named = self.flow.steps()
         strange = ("submit",) if _elsewhere(self.case) else ()
         return [(e, named[e.step]) for e in self.call.exchanges if e.step in named and e.step not in strange]
+
+    @cached_property
+    def answers(self) -> Sequence[tuple[Exchange, Step, Response]]:
+        """Answers that speak of the request: not of the account, the rate, or a broken server.
+
+        Of polls that were answered alike, to the byte, the first is enough.
+        """
+        found: dict[tuple[str, int, str, bytes], tuple[Exchange, Step, Response]] = {}
+        for exchange, step in self.steps:
+            answer = exchange.response
+            if answer is not None and answer.status not in SAY_NOTHING and answer.status < 500:
+                found.setdefault(
+                    (exchange.step, answer.status, answer.content_type, answer.body), (exchange, step, answer)
+                )
+        return list(found.values())
 
     @cached_property
     def final(self) -> tuple[Exchange, Step] | None:
@@ -226,15 +274,6 @@ class Evidence:
     def unknown(self, check: str, message: str, observed: str = "", parameter: str | None = None) -> Finding:
         """A finding that nothing can be said."""
         return Finding(check, Verdict.UNKNOWN, self.case.id, message, parameter, "", observed)
-
-
-def misplaced(calls: Iterable[Call]) -> int | None:
-    """The one status, 404 or 405, with which every submit of a target was answered: nobody is there."""
-    submits = [call.of("submit") for call in calls if not _elsewhere(call.case)]
-    answers = [steps[-1].response for steps in submits if steps]
-    statuses = {answer.status if answer is not None else None for answer in answers}
-    only = statuses.pop() if len(statuses) == 1 and len(answers) >= FEWEST_SUBMITS else None
-    return only if only in (404, 405) else None
 
 
 def _elsewhere(case: Case) -> bool:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
 from harness.checks.evidence import Evidence, show
-from harness.checks.protocol import api_answers, once
+from harness.checks.protocol import once
 from harness.metrics.phases import Interval, phases
 from harness.model import Exchange, Finding, Outcome, Response, Verdict
 from harness.spec import Field, Step
@@ -66,7 +66,7 @@ def job_identity(seen: Evidence) -> Findings:
 
 
 def _fields(seen: Evidence, role: str) -> Iterator[tuple[Exchange, Step, object, Field]]:
-    for exchange, step, answer in api_answers(seen):
+    for exchange, step, answer in seen.answers:
         field = next(iter(step.shape.with_role(role)), None)
         if answer.status < 300 and field is not None:
             yield exchange, step, seen.value(exchange), field
@@ -179,7 +179,7 @@ def _outside(seen: Evidence) -> tuple[float, float] | None:
 def _positions(seen: Evidence) -> list[Finding]:
     """A job does not fall back in the queue."""
     last: int | None = None
-    for exchange, step, answer in api_answers(seen):
+    for exchange, step, answer in seen.answers:
         value = step.shape.one("queue_position", seen.value(exchange)) if answer.status < 300 else None
         if isinstance(value, bool) or not isinstance(value, int):
             continue
@@ -196,7 +196,7 @@ def error_names_parameter(seen: Evidence) -> Findings:
     # What cannot be read as JSON has no parameter yet.
     if parameter is None or seen.case.sending is not None or seen.call.outcome is not Outcome.REJECTED:
         return None
-    for _, step, answer in reversed(list(api_answers(seen))):
+    for _, step, answer in reversed(seen.answers):
         if answer.status < 400:
             continue
         said = answer.body.decode("utf-8", "replace")

@@ -126,8 +126,12 @@ def _twice(values: Sequence[str | bytes | None]) -> bool:
 
 
 def image_download(seen: Evidence) -> Findings:
-    """Every image has an address or data, and what has an address can be fetched."""
-    linked = [(number, file) for number, file in enumerate(seen.files) if file.how in ("url", "none")]
+    """Every image has an address or data, and what has an address can be fetched, if that was tried."""
+    linked = [
+        (number, file)
+        for number, file in enumerate(seen.files)
+        if file.how == "none" or (file.how == "url" and (seen.fetched or not _fetchable(file)))
+    ]
     if not linked:
         return None
     found, field = [], seen.field("output_url")
@@ -149,6 +153,10 @@ def image_download(seen: Evidence) -> Findings:
         observed = "not tried" if asset is None else _came(asset.reply)
         found.append(seen.grade("image_download", message, expected="200", observed=observed))
     return found
+
+
+def _fetchable(file: File) -> bool:
+    return (file.output.url or "").startswith(("http://", "https://"))
 
 
 def _came(reply: Reply) -> str:

@@ -6,15 +6,15 @@ A check returns None where it does not apply, else its findings; none means that
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from harness.checks.evidence import Evidence, show
 from harness.checks.schema import Violation, violations
 from harness.flow import KEY_REFUSED, answer_json
 from harness.isolate import Culprits
 from harness.metrics.phases import state_of
-from harness.model import Exchange, Fact, Failure, Finding, Outcome, Response, State, Verdict
-from harness.spec import Shape, Step
+from harness.model import Exchange, Fact, Failure, Finding, Outcome, State, Verdict
+from harness.spec import Shape
 from harness.strict import StrictError
 from harness.urls import origin, show_origin, without_query
 
@@ -141,18 +141,10 @@ def _answered(exchanges: Sequence[Exchange]) -> bool:
     return any(e.response is not None and e.response.status not in (*KEY_REFUSED, 429) for e in exchanges)
 
 
-def api_answers(seen: Evidence) -> Iterator[tuple[Exchange, Step, Response]]:
-    """Answers that speak of the request: not of the account, the rate, or a broken server."""
-    for exchange, step in seen.steps:
-        answer = exchange.response
-        if answer is not None and answer.status not in (*KEY_REFUSED, 429) and answer.status < 500:
-            yield exchange, step, answer
-
-
 def status_code_conformance(seen: Evidence) -> Findings:
     """Every answer has a status that the document gives for its operation."""
     found = []
-    for _, step, answer in api_answers(seen):
+    for _, step, answer in seen.answers:
         operation = step.operation
         if 300 <= answer.status < 400 or operation.answer(answer.status) is not None:
             continue
@@ -174,7 +166,7 @@ def no_redirect(seen: Evidence) -> Findings:
     """No API call is answered with a redirect; it would carry the request, and a key, elsewhere."""
     return once([
         seen.grade("no_redirect", f"{step.operation.method} {step.operation.path} was redirected", observed=str(a.status))
-        for _, step, a in api_answers(seen)
+        for _, step, a in seen.answers
         if 300 <= a.status < 400
     ])  # fmt: skip
 
@@ -182,7 +174,7 @@ def no_redirect(seen: Evidence) -> Findings:
 def content_type_conformance(seen: Evidence) -> Findings:
     """Every answer has a media type that the document gives for its status."""
     found = []
-    for _, step, answer in api_answers(seen):
+    for _, step, answer in seen.answers:
         documented = step.operation.answer(answer.status) or {}
         if not documented or answer.content_type in documented:
             continue
@@ -200,7 +192,7 @@ def content_type_conformance(seen: Evidence) -> Findings:
 def well_formed_json(seen: Evidence) -> Findings:
     """Every answer that calls itself JSON is JSON that no two parsers read differently."""
     found = []
-    for _, step, answer in api_answers(seen):
+    for _, step, answer in seen.answers:
         if answer.content_type not in JSON_TYPES or 300 <= answer.status < 400:
             continue
         try:
@@ -219,7 +211,7 @@ def well_formed_json(seen: Evidence) -> Findings:
 def response_schema_conformance(seen: Evidence) -> Findings:
     """Every successful answer has the documented shape."""
     found: list[Finding] = []
-    for exchange, step, answer in api_answers(seen):
+    for exchange, step, answer in seen.answers:
         value = seen.value(exchange)
         if answer.status >= 300 or value is None:
             continue
@@ -258,7 +250,7 @@ def _firmness(fact: Fact) -> int:
 
 def error_shape(seen: Evidence) -> Findings:
     """A refusal has the documented shape."""
-    refusals = [(e, s, a) for e, s, a in api_answers(seen) if a.status >= 400 and e.step in ("submit", "result")]
+    refusals = [(e, s, a) for e, s, a in seen.answers if a.status >= 400 and e.step in ("submit", "result")]
     if not refusals:
         return None
     found: list[Finding] = []
@@ -356,7 +348,7 @@ def job_completes(seen: Evidence) -> Findings:
 def url_origin(seen: Evidence) -> Findings:
     """Links to the API stay on the origin in use: a client that follows them takes its key along."""
     applies, found = False, []
-    for exchange, step, answer in api_answers(seen):
+    for exchange, step, answer in seen.answers:
         if answer.status >= 300:
             continue
         value = seen.value(exchange)

@@ -30,6 +30,7 @@ from harness.model import Call, Json, Outcome
 from harness.planning.workload import template
 from harness.report import document
 from harness.report.results import RunResult, Sample, TargetResult
+from harness.traffic import conduct_from
 
 MEMBERS: Mapping[str, str] = {
     "mode": "mode",
@@ -162,7 +163,14 @@ def _key(history: History, result: RunResult, target: TargetResult) -> Key:
     options = header["targets"][target.spec.target]
     mode = "live" if said["mode"] == "record" else str(said["mode"])
     where = f" at {target.summary['origin']}" if mode == "live" else ""
-    load = {"polls": options["schedule"], "concurrency": options["concurrency"], "rate": options["rate"]}
+    conduct = conduct_from(options.get("conduct"))
+    load = {
+        "polls": options["schedule"],
+        "concurrency": options["concurrency"],
+        "rate": options["rate"],
+        "arrivals": conduct.arrivals.describe() if conduct.arrivals is not None else None,
+        "downloads": conduct.downloads,
+    }
     return Key(
         mode=mode,
         endpoint=f"{target.spec.target} ({target.flow.name}){where}",

@@ -4,23 +4,35 @@ Rules
 -----
 * Instants are the transport's. A polled change is known only to lie after the last poll sent that did not show it
   and before the first poll received that did; nothing narrower is claimed here.
+* A job that never was seen running began to run somewhere between the last poll that showed it queued and its end.
+* A job that failed, or that its deadline cut off, has no end: its interval is open above, from the last poll that did
+  not show one. What was cut off otherwise (an interruption, a refused key) says nothing about durations.
+* ``total`` and ``end_to_end`` count from the submit's departure; in an open loop from the instant at which it was
+  wanted, so that a client that lags cannot hide it.
 * Attempts before acceptance (429, never sent) are outside every phase.
-* A phase that a flow cannot show is ``not separable`` with the reason, and never a guess.
+* A phase that a flow cannot show is ``not separable`` with the reason, and never a guess; so is one that the polls
+  were too coarse for: a change that more than ``COARSE`` of the jobs had behind them at the first poll that could show it.
 * What the provider reports as its own inference time is a series of its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from harness.clock import NS
 from harness.flow import Route, body_json
-from harness.model import Call, Exchange, Json, Outcome, Response, State
+from harness.metrics.intervals import Sample
+from harness.model import PAST_DEADLINE, Call, Exchange, Failure, Json, Outcome, Response, State
 from harness.spec import Flow, Step
 
 PHASES = ("submit", "queue", "inference", "total", "result", "download", "end_to_end", "reported_inference")
+POLLED_ENDS: Mapping[str, int] = {"inference": 2}
+"""How many ends of a phase are polled, where it is not one at most."""
+COARSE = 0.25
+"""The share of jobs without a lower bound above which a phase is not separable."""
 Interval = tuple[float, float]
-"""Seconds: the duration lies between the two."""
+"""Seconds: the duration lies between the two; the second is infinite where there was no end."""
 
 _SYNCHRONOUS = "the provider answers the submit with the outputs: one duration holds every phase"
 
@@ -34,65 +46,94 @@ def not_separable(flow: Flow) -> Mapping[str, str]:
     return {}
 
 
-def phases(route: Route, call: Call) -> dict[str, Interval | None]:
+def too_coarse(samples: Sequence[Sample]) -> str | None:
+    """Why polled durations of a phase say too little about it; None when they say enough."""
+    unbounded = sorted(sample.high for sample in samples if sample.low <= 0)
+    if len(unbounded) <= COARSE * len(samples):
+        return None
+    return (
+        f"{len(unbounded)} of {len(samples)} jobs had it behind them at the first poll that could show it, half of "
+        f"these within {unbounded[len(unbounded) // 2]:.3g} s: the polls are too coarse for it"
+    )
+
+
+def never_running(route: Route, call: Call) -> bool:
+    """Whether a polled job completed without having been seen running: its queue and inference are one interval."""
+    step = route.flow.status
+    if step is None or call.outcome is not Outcome.COMPLETED or not call.of("status"):
+        return False
+    return all(state_of(route.flow, step, exchange) != "running" for exchange in call.of("status"))
+
+
+def phases(route: Route, call: Call, *, open_loop: bool = False) -> dict[str, Interval | None]:
     """A call's phases; None for those that its exchanges do not show.
 
     A completed call that asked for a synchronous answer has ``total``, ``download`` and ``end_to_end`` only.
     """
     found: dict[str, Interval | None] = dict.fromkeys(PHASES)
-    submit = _accepted(call.of("submit"))
+    submits = call.of("submit")
+    submit = submits[-1] if submits else None
     if submit is None:
         return found
+    start = submit.intended_ns if open_loop else submit.sent_ns
     synchronous = route.synchronous(call.case.body)
+    if synchronous and isinstance(submit.reply, Failure) and submit.reply.kind == "timeout":
+        found["total"] = _since(start, submit.received_ns)
+    if submit.response is None or submit.response.status >= 300:
+        return found
+    done: Interval | None
     if synchronous:
-        done: Interval | None = _since(submit, submit.received_ns, submit.received_ns)
+        failed = call.outcome is Outcome.FAILED
+        done = _since(start, submit.received_ns, None if failed else submit.received_ns)
+        found["total"] = done
     else:
-        found["submit"] = _since(submit, submit.received_ns, submit.received_ns)
-        done = _polled(route.flow, submit, call, found)
+        found["submit"] = _since(submit.sent_ns, submit.received_ns, submit.received_ns)
+        done = _polled(route.flow, submit, call, found, start)
     if call.outcome is not Outcome.COMPLETED:
         return found
-    found["total"] = done
-    _delivered(route.flow, call, submit, done, found)
+    _delivered(route.flow, call, start, done, found)
     found["reported_inference"] = _reported(route.flow, call)
     return found
 
 
-def _accepted(submits: Sequence[Exchange]) -> Exchange | None:
-    last = submits[-1] if submits else None
-    return last if last is not None and last.response is not None and last.response.status < 300 else None
+def _since(start_ns: int, low_ns: int, high_ns: int | None = None) -> Interval:
+    """From one instant to one between two; open above without the second."""
+    return max(0, low_ns - start_ns) / NS, math.inf if high_ns is None else (high_ns - start_ns) / NS
 
 
-def _since(submit: Exchange, low_ns: int, high_ns: int) -> Interval:
-    return (low_ns - submit.sent_ns) / NS, (high_ns - submit.sent_ns) / NS
-
-
-def _polled(flow: Flow, submit: Exchange, call: Call, found: dict[str, Interval | None]) -> Interval | None:
-    """Fill in queue and inference; return the interval of the completion, from the submit's departure."""
-    step = flow.status
-    if step is None:
+def _polled(
+    flow: Flow, submit: Exchange, call: Call, found: dict[str, Interval | None], start_ns: int
+) -> Interval | None:
+    """Fill in queue, inference and total; return the last, None for a job without an end that could be waited for."""
+    step, expired = flow.status, call.reason.startswith(PAST_DEADLINE)
+    if step is None or not (expired or call.outcome in (Outcome.COMPLETED, Outcome.FAILED)):
         return None
     seen = [(exchange, state) for exchange in call.of("status") if (state := state_of(flow, step, exchange))]
-    running = _first(submit, seen, ("running", "completed"))
-    completed = _first(submit, seen, ("completed",))
-    if completed is None or running is None:
-        return None
-    answered = submit.received_ns
-    if any(state == "running" for _, state in seen):
-        found["queue"] = (max(0, running[0] - answered) / NS, (running[1] - answered) / NS)
-        found["inference"] = (max(0, completed[0] - running[1]) / NS, (completed[1] - running[0]) / NS)
-    return _since(submit, *completed)
+    began, running = _change(submit, seen, ("running", "completed"))
+    ended, completed = _change(submit, seen, ("completed",))
+    if call.outcome is not Outcome.COMPLETED:
+        completed = None  # it may have said so, and had nothing to show for it
+    if running is not None or expired:
+        found["queue"] = _since(submit.received_ns, began, running)
+    if running is not None:
+        found["inference"] = _since(running, ended)[0], _since(began, began, completed)[1]
+    found["total"] = total = _since(start_ns, ended, completed)
+    return total
 
 
-def _first(
+def _change(
     submit: Exchange, seen: Sequence[tuple[Exchange, State]], wanted: tuple[State, ...]
-) -> tuple[int, int] | None:
-    """When a state was reached: after the last poll sent that did not show it, before the first received that did."""
+) -> tuple[int, int | None]:
+    """When a state was reached: after the last poll sent that did not show it, before the first received that did.
+
+    The second is None for a state that no poll showed.
+    """
     after = submit.received_ns
     for exchange, state in seen:
         if state in wanted:
             return min(after, exchange.received_ns), exchange.received_ns
         after = exchange.sent_ns
-    return None
+    return after, None
 
 
 def state_of(flow: Flow, step: Step, exchange: Exchange) -> State | None:
@@ -103,9 +144,7 @@ def state_of(flow: Flow, step: Step, exchange: Exchange) -> State | None:
     return flow.states.get(word) if isinstance(word, str) else None
 
 
-def _delivered(
-    flow: Flow, call: Call, submit: Exchange, done: Interval | None, found: dict[str, Interval | None]
-) -> None:
+def _delivered(flow: Flow, call: Call, start_ns: int, done: Interval | None, found: dict[str, Interval | None]) -> None:
     results, assets = call.of("result"), call.of("asset")
     if results and flow.result is not None:
         last = results[-1]
@@ -113,9 +152,9 @@ def _delivered(
     if assets:
         received = max(exchange.received_ns for exchange in assets)
         found["download"] = ((received - min(exchange.sent_ns for exchange in assets)) / NS,) * 2
-        found["end_to_end"] = _since(submit, received, received)
+        found["end_to_end"] = _since(start_ns, received, received)
     elif results:
-        found["end_to_end"] = _since(submit, results[-1].received_ns, results[-1].received_ns)
+        found["end_to_end"] = _since(start_ns, results[-1].received_ns, results[-1].received_ns)
     elif done is not None:
         found["end_to_end"] = (done[1], done[1])
 

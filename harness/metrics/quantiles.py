@@ -28,25 +28,41 @@ class Quantile:
     high: float | None
 
 
-def quantile(ordered: Sequence[float], q: float) -> Quantile:
-    """The ``q`` quantile of samples in ascending order."""
+def quantile(
+    ordered: Sequence[float],
+    q: float,
+    ends: tuple[Sequence[float], Sequence[float]] | None = None,
+    tail: float = TAIL,
+) -> Quantile:
+    """The ``q`` quantile of samples in ascending order.
+
+    ``ends`` are the lower and the upper ends of samples known to lie between two, each ascending: the bounds are then
+    taken from them. ``tail`` is how often each bound may be wrong.
+    """
     n = len(ordered)
     if n == 0:
         return Quantile(None, None, None)
-    low, high = _ranks(n, q)
-    value = _interpolated(ordered, q) if n >= round(1 / (1 - q), 9) else math.inf
+    lows, highs = ends or (ordered, ordered)
+    low, high = ranks(n, q, tail)
+    value = interpolated(ordered, q) if n >= least(q) else math.inf
     return Quantile(
         value if math.isfinite(value) else None,
-        _finite(ordered[low - 1]) if low else None,
-        _finite(ordered[high - 1]) if high else None,
+        _finite(lows[low - 1]) if low else None,
+        _finite(highs[high - 1]) if high else None,
     )
+
+
+def least(q: float) -> float:
+    """How many samples a quantile needs to have a value."""
+    return round(1 / (1 - q), 9)
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _interpolated(ordered: Sequence[float], q: float) -> float:
+def interpolated(ordered: Sequence[float], q: float) -> float:
+    """The ``q`` quantile of at least one sample in ascending order, interpolated linearly."""
     place = (len(ordered) - 1) * q
     below = math.floor(place)
     lower, upper = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
@@ -56,18 +72,18 @@ def _interpolated(ordered: Sequence[float], q: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _ranks(n: int, q: float) -> tuple[int, int]:
+def ranks(n: int, q: float, tail: float = TAIL) -> tuple[int, int]:
     """Ranks (from 1) of the order statistics that bound the quantile; 0 where there is none.
 
     The number of samples below the true quantile is binomial(n, q). The lower rank is the largest r with
-    P(B < r) <= 2.5 %, the upper one the smallest r with P(B >= r) <= 2.5 %.
+    P(B < r) <= ``tail``, the upper one the smallest r with P(B >= r) <= ``tail``.
     """
     below, low, high = 0.0, 0, 0
     for rank in range(1, n + 1):
         below += _binomial(n, rank - 1, q)
-        if below <= TAIL:
+        if below <= tail:
             low = rank
-        if 1 - below <= TAIL:
+        if 1 - below <= tail:
             high = rank
             break
     return low, high

@@ -9,25 +9,39 @@ Rules
   request.
 * A case's id holds its prompt's number, which decides its whole body; the run's seed chooses the first number.
 * Warm-up requests take the numbers before the first: no measured request repeats a prompt that a provider may have kept.
+* A user's own workload is a file of bodies, one JSON object a line: a body for whatever target there is, or an object
+  with a body for each target by its name. They are sent in the file's order, and again from its beginning; a case's id
+  holds a hash of its line, so that runs and targets are paired by it. Each has to be valid by the target's document.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import InputError, UsageError
 from harness.model import Case, CaseKind, Json, Plan
 from harness.planning import plainest
 from harness.planning.partitions import LARGEST_SEED, bounds_of
 from harness.planning.prompts import PROMPTS, prompt
+from harness.planning.reconsider import violated
 from harness.spec import Flow, Spec
+from harness.strict import StrictError, load_json
 
 STRIDE = 1000
 """How far apart the first prompts of two neighbouring seeds are."""
 WHY: Mapping[CaseKind, str] = {
     "accept": "it asks for what the document requires and for nothing optional; it is timed",
     "warm-up": "it asks for what the document requires and for nothing optional; it is sent before anything is timed",
+}
+OWN_WHY: Mapping[CaseKind, str] = {
+    "accept": "the user's workload holds it; it is timed",
+    "warm-up": "the user's workload holds it; it is sent before anything is timed",
 }
 
 
@@ -54,7 +68,7 @@ def workload(
     plain = plainest(spec, flow, assets)
 
     def case(kind: CaseKind, number: int) -> Case:
-        return _case(spec, {**plain, **dict(_varied(spec, flow, number))}, kind, number, usd_per_image)
+        return _case(spec, {**plain, **dict(_varied(spec, flow, number))}, kind, f"{number:04}", usd_per_image)
 
     return Plan(
         target=spec.target,
@@ -77,14 +91,87 @@ def template(spec: Spec, flow: Flow, case: Case) -> dict[str, Json]:
     return {name: value for name, value in case.body.items() if name not in own or own[name] != value}
 
 
-def _case(spec: Spec, body: Mapping[str, Json], kind: CaseKind, number: int, usd_per_image: Decimal) -> Case:
+@dataclass(frozen=True, slots=True)
+class OwnBodies:
+    """A user's own workload: where it was read, and each line's value with its number and its hash."""
+
+    path: Path
+    lines: tuple[tuple[int, str, Mapping[str, Json]], ...]
+
+
+def read_bodies(path: Path) -> OwnBodies:
+    """The workload in a file.
+
+    Raises:
+        InputError: it cannot be read, or a line is no JSON object.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the workload {path}: {error.strerror}") from None
+    found: list[tuple[int, str, Mapping[str, Json]]] = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = load_json(line)
+        except StrictError as error:
+            raise InputError(f"{path}:{number}: {error.message}; a workload holds one JSON object a line") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{path}:{number}: no JSON object; a workload holds one request body a line")
+        canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
+        found.append((number, hashlib.sha256(canonical.encode("utf-8", "replace")).hexdigest()[:8], value))
+    if not found:
+        raise InputError(f"{path} holds no request body: write one JSON object a line")
+    return OwnBodies(path, tuple(found))
+
+
+def own_workload(
+    spec: Spec, flow: Flow, own: OwnBodies, requests: int, *, warmup: int = 0, seed: int = 0, usd_per_image: Decimal
+) -> Plan:
+    """The plan of a bench that sends a user's own bodies.
+
+    Raises:
+        UsageError: a body is not for this target, or its document does not allow it.
+    """
+    bodies = [(digest, _own_body(spec, flow, own, number, value)) for number, digest, value in own.lines]
+    sent: Counter[tuple[str, CaseKind]] = Counter()
+
+    def case(kind: CaseKind, place: int) -> Case:
+        digest, body = bodies[place % len(bodies)]
+        sent[digest, kind] += 1
+        return _case(spec, body, kind, f"{digest}-{sent[digest, kind]}", usd_per_image, own=True)
+
+    cases = [case("warm-up", place) for place in range(warmup)] + [case("accept", place) for place in range(requests)]
+    return Plan(spec.target, spec.sha256, flow.name, "bench", seed, tuple(cases), {})
+
+
+def _own_body(spec: Spec, flow: Flow, own: OwnBodies, number: int, value: Mapping[str, Json]) -> Mapping[str, Json]:
+    """A line's body for a target, with the members that the flow fixes."""
+    if value and all("/" in name and isinstance(body, dict) for name, body in value.items()):
+        if spec.target not in value:
+            raise UsageError(
+                f"{own.path}:{number}: there is no body for {spec.target}: add one, or leave the target out"
+            )
+        value = value[spec.target]
+    body = {**value, **spec.constants, **flow.body}
+    wrong = list(violated(spec, body))
+    if wrong and spec.contested(body) is None:
+        raise UsageError(f"{own.path}:{number}: {spec.target} documents no such {wrong[0]!r}: see harness specs show")
+    return body
+
+
+def _case(
+    spec: Spec, body: Mapping[str, Json], kind: CaseKind, name: str, usd_per_image: Decimal, *, own: bool = False
+) -> Case:
     contested, images = spec.contested(body), spec.images_asked(body)
+    what = "workload" if own else "bench"
     return Case(
-        id=f"{spec.target}/{'bench' if kind == 'accept' else kind}/{number:04}",
+        id=f"{spec.target}/{what if kind == 'accept' else kind}/{name}",
         target=spec.target,
         body=body,
         expect="either" if contested else "accept",
-        why=contested.states if contested else WHY[kind],
+        why=contested.states if contested else OWN_WHY[kind] if own else WHY[kind],
         images=images,
         usd=usd_per_image * images,
         source=contested.places[0] if contested else None,

@@ -21,21 +21,20 @@ from typing import Any
 
 from harness.audit import judged as judged_audit
 from harness.checks import judge
-from harness.checks.evidence import Anchor, Evidence
+from harness.checks.evidence import Anchor
 from harness.flow import Route, asks_without_key, without_key_request
 from harness.history import History
 from harness.metrics.cost import Cost, cost
 from harness.metrics.coverage import NO_COVERAGE, coverage
-from harness.metrics.phases import PHASES, not_separable, phases
-from harness.metrics.quantiles import quantile
-from harness.model import Call, Case, Finding, Json, Judged, Outcome, Plan, Request, RunKind, Verdict, worst
+from harness.model import Call, Case, Finding, Json, Judged, Plan, Request, RunKind, Verdict, worst
 from harness.report import lineup, pictures, tallies
-from harness.report.results import RunResult, Sample, TargetResult
+from harness.report.measurement import latency, measurement, timed
+from harness.report.results import RunResult, TargetResult
 from harness.spec import Spec
+from harness.traffic import conduct_from
 from harness.urls import show_origin, without_query
 
 SCHEMA_VERSION = 1
-QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 CURL_BODY = 2000
 CASES = ("planned", "run", "pass", "fail", "warn", "unknown")
 
@@ -65,7 +64,7 @@ def build(history: History, specs: Mapping[str, Spec]) -> RunResult:
             "harness_version": header["harness_version"],
             "seed": header["seed"],
             "command": header["command"],
-            "audit": _audit(footer, targets, measured=kind == "bench" and where["mode"] in ("live", "record")),
+            "audit": _audit(history, targets, measured=kind == "bench" and where["mode"] in ("live", "record")),
         },
         "totals": {
             "verdict": verdict.value,
@@ -89,13 +88,20 @@ def kind_of(history: History) -> RunKind:
     return kind
 
 
-def _audit(footer: Mapping[str, Any], targets: Sequence[TargetResult], *, measured: bool) -> Json:
+def _audit(history: History, targets: Sequence[TargetResult], *, measured: bool) -> Json:
     """How fast this machine was; judged for a run that measured a provider, a replay's as it was recorded."""
-    audit = footer.get("audit") or _no_audit()
+    audit = (history.footer or {}).get("audit") or _no_audit()
     if not measured:
         return audit
     totals = {target.spec.target: [sample.midpoint for sample in target.samples.get("total", ())] for target in targets}
-    return judged_audit(audit, {target: statistics.median(total) for target, total in totals.items() if total})
+    medians = {target: statistics.median(total) for target, total in totals.items() if total}
+    capped = {}
+    for target in targets:
+        options = history.header["targets"][target.spec.target]
+        met = target.summary["measurement"]["most_in_flight"] >= options["concurrency"]
+        if met and conduct_from(options.get("conduct")).open_loop:
+            capped[target.spec.target] = options["concurrency"]
+    return judged_audit(audit, medians, capped)
 
 
 def _origin(header: Mapping[str, Any], *, simulated: bool) -> Json:
@@ -125,9 +131,10 @@ def _target(history: History, plan: Plan, spec: Spec, said: tuple[Mapping[str, J
     route = Route(spec, spec.flows[plan.flow], options["base_url"])
     calls = history.of(plan.target)
     anchor = Anchor(history.header["anchor_ns"], datetime.fromisoformat(options["anchor_at"]))
-    judged = judge(route, plan, calls, anchor)
     spent = cost(calls)
-    samples, hidden = _samples(route, judged)
+    conduct = conduct_from(options.get("conduct"))
+    judged = judge(route, plan, calls, anchor, fetched=conduct.downloads)
+    found = timed(route, judged, conduct)
     # A finding is best shown by a valid request: whoever reads it should not stumble over another fault in the body.
     shown = sorted(judged, key=lambda one: one.case.kind != "accept")
     findings = [finding for one in shown for finding in one.findings if finding.verdict is not Verdict.PASS]
@@ -153,10 +160,7 @@ def _target(history: History, plan: Plan, spec: Spec, said: tuple[Mapping[str, J
         },
         "findings": [_finding(finding, by_id[finding.case_id], route) for finding in findings],
         "polling": _polling(history, route, calls),
-        "latency": {
-            phase: {"not_separable": hidden[phase]} if phase in hidden else _distribution(samples.get(phase, ()))
-            for phase in PHASES
-        },
+        "latency": latency(found),
         "cost": _cost(spent, options["price_source"]),
         "checks": tallies.checks(judged),
         "parameters": tallies.parameters(spec, plan, judged),
@@ -164,8 +168,12 @@ def _target(history: History, plan: Plan, spec: Spec, said: tuple[Mapping[str, J
         "pictures": [pictures.described(shown) for shown in chosen],
         "documents": tallies.documents(spec),
     }
+    if kind_of(history) == "bench":
+        summary["measurement"] = measurement(spec, found, calls, conduct)
     price = Decimal(options["usd_per_image"])
-    return TargetResult(spec, route.flow, plan, judged, samples, hidden, price, options["base_url"], summary, chosen)
+    return TargetResult(
+        spec, route.flow, plan, judged, found.samples, found.hidden, price, options["base_url"], summary, chosen
+    )
 
 
 def _cost(spent: Cost, source: str) -> Json:
@@ -186,62 +194,6 @@ def _polling(history: History, route: Route, calls: Sequence[Call]) -> Json:
     return {
         "schedule": history.header["targets"][route.spec.target]["schedule"],
         "polls_per_job": round(sum(polls) / len(polls), 3) if polls else 0.0,
-    }
-
-
-def _samples(route: Route, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple[Sample, ...]], Mapping[str, str]]:
-    """Durations of the accept cases by phase; a job that failed or was cut off counts as infinite ``total``."""
-    found: dict[str, list[Sample]] = {phase: [] for phase in PHASES}
-    hidden = dict(not_separable(route.flow))
-    for one in judged:
-        call = one.call
-        if call is None or one.case.kind != "accept" or not (_was_accepted(call) or _late(route, one.case, call)):
-            continue
-        for phase, bounds in phases(route, call).items():
-            if bounds is not None:
-                found[phase].append(Sample(one.case.id, *bounds))
-        if call.outcome is not Outcome.COMPLETED:
-            found["total"].append(Sample(one.case.id, float("inf"), float("inf")))
-    if not hidden.get("queue") and not found["queue"] and found["total"]:
-        reason = "no poll fell between queue and completion: the step is too coarse for these jobs"
-        hidden |= dict.fromkeys(("queue", "inference"), reason)
-    return {phase: tuple(sample) for phase, sample in found.items()}, hidden
-
-
-def _late(route: Route, case: Case, call: Call) -> bool:
-    return Evidence(route, case, call).past_deadline
-
-
-def _was_accepted(call: Call) -> bool:
-    submits = call.of("submit")
-    return (
-        bool(submits)
-        and submits[-1].response is not None
-        and submits[-1].response.status < 300
-        and call.outcome is not Outcome.REJECTED
-    )
-
-
-def _distribution(samples: Sequence[Sample]) -> Json:
-    ordered = sorted(sample.midpoint for sample in samples)
-    censored = sum(value == float("inf") for value in ordered)
-    mean = round(sum(ordered) / len(ordered), 9) if ordered and not censored else None
-    polled = any(sample.low != sample.high for sample in samples)
-    return {
-        "unit": "s",
-        "n": len(ordered),
-        "censored": censored,
-        "mean": mean,
-        "method": "midpoint" if polled else "exact",
-        **{name: _quantile(ordered, q) for name, q in QUANTILES.items()},
-    }
-
-
-def _quantile(ordered: Sequence[float], q: float) -> Json:
-    found = quantile(ordered, q)
-    return {
-        name: None if value is None else round(value, 9)
-        for name, value in (("value", found.value), ("low", found.low), ("high", found.high))
     }
 
 

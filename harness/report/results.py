@@ -13,22 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from harness.history import History
+from harness.metrics.intervals import Sample
 from harness.model import Json, Judged, Plan, RunKind
 from harness.spec import Flow, Spec
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One duration in seconds, known to lie in [low, high]; ``high`` is infinite when the job never got there."""
-
-    case_id: str
-    low: float
-    high: float
-
-    @property
-    def midpoint(self) -> float:
-        """The middle of the interval."""
-        return (self.low + self.high) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,21 @@ def _bench(result: RunResult, console: Console) -> Iterator[tuple[str, str | Non
     timed = list(_measured(targets))
     yield from _table(_PHASES, timed, console) if timed else [("no job was timed", None)]
     yield from _hidden(targets)
+    for name, target in targets.items():
+        for said in _measurement(target.get("measurement") or {}):
+            yield f"{text.visible(name, _NAME)}: {said}", None
+
+
+def _measurement(found: Mapping[str, Json]) -> Iterator[str]:
+    """What else a bench was asked for, and what its figures want said."""
+    if goodput := found.get("goodput"):
+        share = goodput["share"]
+        within = f"{goodput['within']} of {goodput['n']} jobs within {goodput['slo_s']:g} s"
+        yield f"{within}, {share['value']:.1%} ({share['low']:.1%}–{share['high']:.1%}), {goodput['per_s']:.3g} a second"
+    if precision := found.get("precision"):
+        yield f"{precision['asked']} was {'reached' if precision['reached'] else 'not reached'} with {text.count(precision['n'], 'job')}"
+    for note in found.get("notes", ()):
+        yield text.visible(note, _MESSAGE)
 
 
 def _sent(target: TargetResult) -> tuple[str, ...]:

@@ -88,20 +88,34 @@ class Shape:
     schema: Schema
     fields: tuple[Field, ...]
 
+    @cached_property
+    def _by_role(self) -> Mapping[str, tuple[Field, ...]]:
+        found: dict[str, list[Field]] = {}
+        for field in self.fields:
+            found.setdefault(field.role, []).append(field)
+        return {role: tuple(fields) for role, fields in found.items()}
+
+    @cached_property
+    def _paths(self) -> Mapping[str, tuple[tuple[str, ...], ...]]:
+        return {role: tuple(dict.fromkeys(field.path for field in fields)) for role, fields in self._by_role.items()}
+
     def with_role(self, role: str) -> tuple[Field, ...]:
         """The fields that have a role, in document order."""
-        return tuple(field for field in self.fields if field.role == role)
+        return self._by_role.get(role, ())
 
     def all(self, role: str, value: Json) -> list[Json]:
         """Every value of a role in an answer, in order; alternatives that repeat a path are read once."""
         found: list[Json] = []
-        for path in dict.fromkeys(field.path for field in self.with_role(role)):
+        for path in self._paths.get(role, ()):
             found.extend(_walk(value, path))
         return found
 
     def one(self, role: str, value: Json) -> Json:
         """The first value of a role in an answer, or None."""
-        return next(iter(self.all(role, value)), None)
+        for path in self._paths.get(role, ()):
+            for found in _walk(value, path):
+                return found
+        return None
 
     def outputs(self, value: Json) -> list[Output]:
         """The images that an answer describes, in order; an answer without the field has none."""
@@ -129,14 +143,16 @@ def _output(item: Json, prefix: tuple[str, ...], fields: tuple[Field, ...]) -> O
 
 
 def _walk(value: Json, path: tuple[str, ...]) -> Iterator[Json]:
-    if not path:
-        yield value
-    elif path[0] == "*":
-        if isinstance(value, list):
-            for item in value:
-                yield from _walk(item, path[1:])
-    elif isinstance(value, dict) and path[0] in value:
-        yield from _walk(value[path[0]], path[1:])
+    for place, name in enumerate(path):
+        if name == "*":
+            if isinstance(value, list):
+                for item in value:
+                    yield from _walk(item, path[place + 1 :])
+            return
+        if not isinstance(value, dict) or name not in value:
+            return
+        value = value[name]
+    yield value
 
 
 @dataclass(frozen=True)

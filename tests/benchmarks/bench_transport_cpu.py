@@ -306,7 +306,7 @@ def requests_of(name: str, in_flight: int, *, quick: bool) -> int:
     """How many exchanges a turn measures."""
     if quick:
         return in_flight
-    return max(in_flight, 256) if name == "httpx" else max(2 * in_flight, 1024)
+    return max(in_flight, 256) if name == "httpx" else max(4 * in_flight, 2048)
 
 
 def rounds_of(name: str, in_flight: int, rounds: int) -> int:

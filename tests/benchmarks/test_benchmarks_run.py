@@ -24,6 +24,12 @@ SCRIPTS = {
     "bench_pairs.py": "x1.1, per 1000",
     "bench_trend.py": "series that harness trend judges alike",
     "bench_report.py": "10 x 20 calls",
+    "bench_polling.py": "steady, for total, having learnt",
+    "bench_intervals.py": "p95 of 214 jobs",
+    "bench_precision.py": "p50=10%, σ 0.3, cold starts",
+    "bench_latency.py": "30 jobs of 1 s",
+    "bench_audit.py": "clean",
+    "bench_history.py": "harness report",
 }
 
 

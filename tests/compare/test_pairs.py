@@ -136,7 +136,7 @@ def test_measuring_stops_when_it_is_decided() -> None:
 
     def sends(request: Request) -> RunResult:
         asked.append(request)
-        return timed([(2.0 + 0.1 * n, 1.0) for n in range(request.requests)], len(asked))
+        return timed([(2.0 + 0.1 * n, 1.0) for n in range(request.requests or 0)], len(asked))
 
     pace = Pace(pairs=40, batch=4, max_cost=Decimal("3.00"), request=Request("live", kind="bench"))
     results = until_decided((FAL, WAVESPEED), (), pace, sends)

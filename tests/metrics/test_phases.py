@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.metrics.phases import PHASES, Interval, not_separable, phases
-from harness.model import Exchange, Failure, Outcome, Response
+from harness.clock import NS
+from harness.metrics.phases import PHASES, Interval, never_running, not_separable, phases
+from harness.model import PAST_DEADLINE, Exchange, Failure, Outcome, Response
 from tests.calls import FAL, MULTI, ROUTES, WAVESPEED, call_of, exchange, route_of, seen
 
 IMAGES = {
@@ -39,8 +42,9 @@ def result(sent: float, received: float) -> Exchange:
     return exchange("result", sent, received, IMAGES)
 
 
-def fal(*exchanges: Exchange, outcome: Outcome = Outcome.COMPLETED) -> dict[str, Interval]:
-    return near(phases(route_of(FAL), call_of(FAL, *exchanges, outcome=outcome)))
+def fal(*exchanges: Exchange, outcome: Outcome = Outcome.COMPLETED, reason: str = "") -> dict[str, Interval]:
+    call = call_of(FAL, *exchanges, outcome=Outcome.UNKNOWN if reason else outcome)
+    return near(phases(route_of(FAL), replace(call, reason=reason)))
 
 
 def test_a_synchronous_answer_is_one_duration() -> None:
@@ -66,16 +70,18 @@ def test_a_queued_job_has_every_phase() -> None:
     assert expected == fal(submit(), *calls, result(5.2, 5.5))
 
 
-def test_a_job_never_seen_running_has_no_queue_and_no_inference() -> None:
-    """When no poll fell into the inference, its beginning is unknown and neither phase is guessed."""
-    expected = {"submit": (0.5, 0.5), "total": (1.0, 5.1), "result": (0.3, 0.3), "end_to_end": (5.5, 5.5)}
-    assert expected == fal(submit(), poll(1.0, "IN_QUEUE"), poll(5.0, "COMPLETED"), result(5.2, 5.5))
+def test_a_job_never_seen_running_began_to_run_at_some_time() -> None:
+    """When no poll fell into the inference, it began after the last queued poll, and its length has no lower bound."""
+    found = fal(submit(), poll(1.0, "IN_QUEUE"), poll(5.0, "COMPLETED"), result(5.2, 5.5))
+    assert (found["queue"], found["inference"], found["total"]) == ((0.5, 4.6), (0.0, 4.1), (1.0, 5.1))
+    call = call_of(FAL, submit(), poll(5.0, "COMPLETED"))
+    assert (never_running(route_of(FAL), call), never_running(route_of(FAL), call_of(FAL, submit()))) == (True, False)
 
 
 def test_a_job_completed_at_its_first_poll_completed_after_its_acceptance() -> None:
     """The completion lies between the submit's answer and the first poll's."""
-    expected = {"submit": (0.5, 0.5), "total": (0.5, 3.1), "result": (0.1, 0.1), "end_to_end": (3.3, 3.3)}
-    assert expected == fal(submit(), poll(3.0, "COMPLETED"), result(3.2, 3.3))
+    found = fal(submit(), poll(3.0, "COMPLETED"), result(3.2, 3.3))
+    assert (found["queue"], found["inference"], found["total"]) == ((0.0, 2.6), (0.0, 2.6), (0.5, 3.1))
 
 
 def test_a_job_running_at_its_first_poll_may_have_queued_not_at_all() -> None:
@@ -107,10 +113,42 @@ def test_attempts_before_acceptance_are_outside_every_phase() -> None:
     assert fal(submit(), *polls) == fal(refused, never, submit(), *polls)
 
 
-def test_a_job_without_an_end_has_a_submit_and_nothing_later() -> None:
-    """What was seen of an unfinished job is told, its total is not."""
+def test_an_interrupted_job_has_a_submit_and_nothing_later() -> None:
+    """What was cut off for a reason of ours says nothing about the provider's durations."""
     expected = {"submit": (0.5, 0.5)}
     assert expected == fal(submit(), poll(1.0, "IN_PROGRESS"), outcome=Outcome.UNKNOWN)
+
+
+def test_a_job_past_its_deadline_is_censored() -> None:
+    """It lasted at least until the last poll; how long it queued is known where it was seen running."""
+    late = f"{PAST_DEADLINE} 9 s"
+    running = fal(submit(), poll(1.0, "IN_QUEUE"), poll(3.0, "IN_PROGRESS"), poll(8.0, "IN_PROGRESS"), reason=late)
+    assert running == {
+        "submit": (0.5, 0.5),
+        "queue": (0.5, 2.6),
+        "inference": (4.9, math.inf),
+        "total": (8.0, math.inf),
+    }
+    queued = fal(submit(), poll(1.0, "IN_QUEUE"), poll(8.0, "IN_QUEUE"), reason=late)
+    assert queued == {"submit": (0.5, 0.5), "queue": (7.5, math.inf), "total": (8.0, math.inf)}
+
+
+def test_a_job_that_failed_never_came() -> None:
+    """Its total has no end; neither has its inference, had it begun to run."""
+    found = fal(submit(), poll(1.0, "IN_PROGRESS"), poll(2.0, "FAILED"), outcome=Outcome.FAILED)
+    assert (found["total"][1], found["inference"][1], found["queue"]) == (math.inf, math.inf, (0.0, 0.6))
+    assert "queue" not in fal(submit(), poll(2.0, "FAILED"), outcome=Outcome.FAILED)
+
+
+def test_an_open_loop_counts_from_the_intended_instant() -> None:
+    """What the client was late by is in total and end_to_end, and in no phase of the provider's."""
+    late = replace(submit(), intended_ns=submit().sent_ns - NS)
+    call = call_of(FAL, late, poll(1.0, "IN_PROGRESS"), poll(5.0, "COMPLETED"), result(5.2, 5.5))
+    closed, opened = (near(phases(route_of(FAL), call, open_loop=way)) for way in (False, True))
+    assert {name: (bounds, opened[name]) for name, bounds in closed.items() if bounds != opened[name]} == {
+        "total": ((1.0, 5.1), (2.0, 6.1)),
+        "end_to_end": ((5.5, 5.5), (6.5, 6.5)),
+    }
 
 
 def test_a_submit_that_was_not_accepted_has_no_phase() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.metrics.quantiles import Quantile, _ranks, quantile
+from harness.metrics.quantiles import Quantile, quantile, ranks
 
 SECONDS = st.floats(0, 1e6, allow_nan=False, allow_subnormal=False)
 QS = (0.5, 0.95, 0.99)
@@ -63,12 +63,12 @@ def below(n: int, q: float) -> list[int]:
 
 @pytest.mark.parametrize("q", QS)
 @pytest.mark.parametrize("n", [*range(1, 41), 59, 71, 72, 73, 99, 100, 130, 214, 367, 368, 369])
-def test_ranks_are_those_of_exact_binomial_sums(n: int, q: float) -> None:
+def testranks_are_those_of_exact_binomial_sums(n: int, q: float) -> None:
     """The lower rank is the largest, the upper the smallest, that is wrong at most 2.5 % of the time."""
     sums, whole = below(n, q), 100**n
     low = max((r for r in range(1, n + 1) if sums[r] * 1000 <= 25 * whole), default=0)
     high = min((r for r in range(1, n + 1) if (whole - sums[r]) * 1000 <= 25 * whole), default=0)
-    assert (low, high) == _ranks(n, q)
+    assert (low, high) == ranks(n, q)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_where_bounds_begin_to_exist(q: float, n: int, low: bool, high: bool) ->
 
 def test_known_bounds() -> None:
     """The order statistics that tables give: 10 samples p50, 100 samples p50 and p95."""
-    found = [_ranks(10, 0.5), _ranks(100, 0.5), _ranks(100, 0.95)]
+    found = [ranks(10, 0.5), ranks(100, 0.5), ranks(100, 0.95)]
     assert found == [(2, 9), (40, 61), (90, 100)]
 
 
@@ -93,7 +93,7 @@ def test_bounds_hold_the_truth_at_least_95_of_100_times(q: float, n: int) -> Non
     """4000 skewed samples with a known quantile: the interval contains it at least as often as it says."""
     rng = random.Random(20261121)
     truth, runs, held = -math.log1p(-q), 4000, 0
-    low, high = _ranks(n, q)
+    low, high = ranks(n, q)
     for _ in range(runs):
         ordered = sorted(rng.expovariate(1.0) for _ in range(n))
         found = quantile(ordered, q)

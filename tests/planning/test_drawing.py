@@ -121,7 +121,11 @@ def test_what_is_drawn_depends_on_the_key_alone() -> None:
         "print(json.dumps([drawn(wanted, ('key', n)) for n in range(5)]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONHASHSEED": "77"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert expected == json.loads(done.stdout)
 

@@ -9,16 +9,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, InputError, UsageError
 from harness.history import plan_from, plan_json
 from harness.model import Case, Plan
 from harness.planning.prompts import LIGHTS, MEDIA, PLACES, PROMPTS, SUBJECTS, prompt
-from harness.planning.workload import workload
+from harness.planning.workload import OwnBodies, own_workload, read_bodies, workload
 from harness.spec import Spec
 from tests.calls import FAL, MULTI, ROUTES, SPECS, WAVESPEED
 
@@ -178,3 +179,63 @@ def test_more_requests_than_prompts_are_refused() -> None:
     assert len(planned(FAL, requests=PROMPTS - 1, warmup=1, seed=9).cases) == PROMPTS
     with pytest.raises(UsageError, match=f"a bench has {PROMPTS} prompts"):
         planned(FAL, requests=PROMPTS, warmup=1)
+
+
+# --- a user's own bodies ---------------------------------------------------------------------------------------------
+
+
+def own(tmp_path: Path, *lines: str) -> OwnBodies:
+    path = tmp_path / "workload.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return read_bodies(path)
+
+
+BODY = '{"prompt": "a red fox", "image_urls": ["https://images.example/a.png"]}'
+MORE = '{"prompt": "two", "image_urls": ["https://images.example/a.png"], "num_images": 2}'
+
+
+def test_own_bodies_are_sent_in_their_order_again_and_again(tmp_path: Path) -> None:
+    """Each is priced by what it asks for; its id holds what it is, and how often it came."""
+    plan = own_workload(
+        FAL, FAL.default_flow, own(tmp_path, BODY, "", MORE), 3, warmup=1, usd_per_image=Decimal("0.04")
+    )
+    assert [(case.kind, case.body["prompt"], case.images, str(case.usd)) for case in plan.cases] == [
+        ("warm-up", "a red fox", 1, "0.04"), ("accept", "a red fox", 1, "0.04"), ("accept", "two", 2, "0.08"),
+        ("accept", "a red fox", 1, "0.04"),
+    ]  # fmt: skip
+    first, again = plan.cases[1].id, plan.cases[3].id
+    assert (first.rpartition("-")[0], first[-2:], again[-2:]) == (again.rpartition("-")[0], "-1", "-2")
+
+
+def test_a_line_may_hold_a_body_for_each_target(tmp_path: Path) -> None:
+    """The cases of two targets are paired by the line's hash; a target that it leaves out is an error."""
+    line = json.dumps(
+        {
+            FAL.target: json.loads(BODY),
+            MULTI.target: {"prompt": "a red fox", "images": ["https://images.example/a.png"]},
+        }
+    )
+    bodies = own(tmp_path, line)
+    plans = [own_workload(s, s.default_flow, bodies, 1, usd_per_image=Decimal(1)) for s in (FAL, MULTI)]
+    assert len({plan.cases[0].id.rpartition("/")[2] for plan in plans}) == 1
+    assert plans[1].cases[0].body["model"] == MULTI.constants["model"]
+    with pytest.raises(UsageError, match=r"workload.jsonl:1: there is no body for wavespeed/"):
+        own_workload(WAVESPEED, WAVESPEED.default_flow, bodies, 1, usd_per_image=Decimal(1))
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["{"], r"workload.jsonl:1: not JSON"),
+        ([BODY, "[1]"], r"workload.jsonl:2: no JSON object"),
+        ([" "], "holds no request body"),
+        (['{"prompt": "x", "prompt": "y"}'], r"workload.jsonl:1: the name 'prompt' stands twice"),
+        (['{"prompt": "x"}'], r"workload.jsonl:1: fal/flux-pro-kontext-multi documents no such 'image_urls'"),
+    ],
+)
+def test_a_workload_that_cannot_be_sent_says_which_line(tmp_path: Path, lines: list[str], says: str) -> None:
+    """What is no JSON, no body, or nothing that the document allows: the file, the line, and what is wrong."""
+    with pytest.raises(HarnessError, match=says):
+        own_workload(FAL, FAL.default_flow, own(tmp_path, *lines), 1, usd_per_image=Decimal(1))
+    with pytest.raises(InputError, match="cannot read the workload"):
+        read_bodies(tmp_path / "none.jsonl")
