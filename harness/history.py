@@ -243,7 +243,7 @@ def holds_a_run(directory: Path) -> bool:
     """Whether a run has begun there: one that was killed before its header was whole has sent nothing."""
     try:
         file = os.open(directory / FILE, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
