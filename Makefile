@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test fuzz lint format bench cassettes screenshots lock audit wheel clean
+.PHONY: demo test test-all fuzz lint format bench cassettes screenshots lock audit wheel clean
 
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -18,8 +18,11 @@ demo: $(STAMP) ## All shipped targets from their cassettes, then a simulated ben
 	$(BIN)/harness check
 	$(BIN)/harness bench --simulate --requests 8 --warmup 1
 
-test: $(STAMP) ## Every test
+test: $(STAMP) ## The tests, without the sweeps that they take a sample of
 	$(BIN)/python -m pytest -n auto
+
+test-all: $(STAMP) ## Every test: each fault and each variant of every target, each benchmark's quick mode
+	$(BIN)/python -m pytest -n auto -m ""
 
 fuzz: $(STAMP) ## The loaders and reports under many more random inputs
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} $(BIN)/python -m pytest -n auto tests/hostile/test_fuzz.py
