@@ -86,7 +86,7 @@ ALLOWED = {"short of money": {"cases without a call", "not complete"}}
     ("name", "every", "gap"),
     [
         ("queue, probes, rejects", 3, 3.0),
-        ("queue, probes, rejects", 5, 1000.0),
+        pytest.param("queue, probes, rejects", 5, 1000.0, marks=pytest.mark.exhaustive),
         ("synchronous", 2, 3.0),
         ("poll", 2, 1000.0),
         ("confirmed and isolated", 7, 3.0),

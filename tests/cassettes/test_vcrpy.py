@@ -238,7 +238,7 @@ def test_the_same_answers(path, vcr):
 @pytest.mark.skipif(importlib.util.find_spec("pytest_recording") is None, reason="pytest-recording is not installed")
 def test_pytest_recording_gives_the_same_answers(odd, tmp_path):
     """A test marked for pytest-recording, with the network blocked, is answered as our tape answers."""
-    whole = [part for path in (*COMMITTED, odd) for part in parts(path, tmp_path)]
+    whole = [part for path in (COMMITTED[-1], odd) for part in parts(path, tmp_path)]
     expected = {str(path): [vars(answer) for answer in answers] for path, answers in whole}
     (tmp_path / "expected.json").write_text(json.dumps(expected))
     (tmp_path / "test_recorded.py").write_text(RECORDING)
