@@ -142,8 +142,8 @@ GUARDS = (
         ("tests/test_history.py",),
     ),
     Guard(
-        "HTML is escaped", "harness/report/html.py",
-        "Environment(autoescape=True,", "Environment(autoescape=False,",
+        "HTML is escaped", "harness/report/html/__init__.py",
+        "autoescape=True,", "autoescape=False,",
         ("tests/report/test_html.py", "tests/hostile/test_fuzz.py"),
     ),
 )  # fmt: skip

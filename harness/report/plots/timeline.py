@@ -105,11 +105,12 @@ def _bars(route: Route, call: Call, start: int) -> Iterator[Bar]:
     submits, total, queue = call.of("submit"), known["total"], known["queue"]
     if submits and not whole and total is not None:
         sent, answered = ((instant - start) / NS for instant in (submits[-1].sent_ns, submits[-1].received_ns))
-        done = (sent + total[0], sent + total[1])
+        last = (_ended(call) - start) / NS  # where no end is known, the record's
+        done = (min(sent + total[0], last), min(sent + total[1], last))
         if queue is None:
             yield "undivided", answered, done[1]
         else:
-            running = (answered + queue[0], answered + queue[1])
+            running = (min(answered + queue[0], last), min(answered + queue[1], last))
             yield "queue", answered, running[0]
             yield "undivided", running[0], min(running[1], done[1])
             yield "inference", running[1], max(running[1], done[0])

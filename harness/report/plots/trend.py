@@ -43,11 +43,11 @@ def _painted(values: Sequence[float], levels: Sequence[Level], width: int, ink: 
         write(figure, left, _TOP + _TALL + 11, f"{run}", ha="center", color=ink["muted"], size=SMALL)
     write(figure, width - SIDE, _TOP + _TALL + 26, "run", ha="right", color=ink["muted"], size=SMALL)
     write(figure, SIDE, _TOP + _TALL + 26, "seconds", color=ink["muted"], size=SMALL)
-    dots(axes, enumerate(values, start=1), 5, color=ink["dot"], alpha=0.8, zorder=3)
+    dots(axes, enumerate(values, start=1), 5, edgecolor=ink["dot"], alpha=0.8, zorder=3)
     strokes(
         axes,
         ((begin + 0.6, mean, end + 0.4, mean) for begin, end, mean in levels),
-        color=ink["ink"],
+        edgecolor=ink["ink"],
         linewidth=2,
         zorder=4,
     )
@@ -55,7 +55,7 @@ def _painted(values: Sequence[float], levels: Sequence[Level], width: int, ink: 
     strokes(
         axes,
         ((begin + 0.5, 0, begin + 0.5, up.edge) for begin in changes),
-        color=ink["late"],
+        edgecolor=ink["late"],
         linewidth=1.5,
         linestyle="--",
         zorder=2,
