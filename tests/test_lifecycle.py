@@ -22,7 +22,7 @@ from harness.urls import origin
 from tests.calls import FAL, KEY, ORIGIN, ROUTES, SINGLE, SPECS, TODAY, WAVESPEED, InProcess
 
 SHORT = settings(
-    max_examples=8, stateful_step_count=15, deadline=None, database=None, derandomize=True,
+    max_examples=30, stateful_step_count=15, deadline=None, database=None, derandomize=True,
     phases=[Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 HTTP = settings(SHORT, max_examples=4)

@@ -111,7 +111,7 @@ GUARDS = (
         ("tests/test_history.py",),
     ),
     Guard(
-        "a line on standard error is masked", "harness/cli.py",
+        "a line on standard error is masked", "harness/shell.py",
         "line = Redactor(keys).text(line)", "Redactor(keys)",
         ("tests/hostile/test_processes.py::test_what_is_printed_at_the_end_holds_no_key_and_steers_nothing",),
     ),

@@ -26,6 +26,7 @@ from harness import config
 from harness.cassettes import Slot
 from harness.errors import InputError, UsageError
 from harness.history import FILE
+from harness.metrics.phases import PHASES
 from harness.model import Fact
 from harness.report import document, html, junit, markdown, terminal
 from harness.run import result_of
@@ -221,7 +222,7 @@ def saying(texts: list[str]) -> Any:
         runs.refused(of, one[5], one[6], quiet, unknown),
     ]
     result = runs.target_result(
-        of, of.default_flow, rows, {}, dict.fromkeys(("queue",), one[2]), {"prompt": {"ascii": "x"}}, one[1]
+        of, of.default_flow, rows, {}, dict.fromkeys(PHASES, one[2]), {"prompt": {"ascii": "x"}}, one[1]
     )
     for found in result.summary["findings"]:
         found |= {"request": one[5]}
