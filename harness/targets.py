@@ -319,17 +319,18 @@ def require_known_names(specs: Sequence[Spec], request: Request, settings: Confi
     Raises:
         UsageError: an option or the configuration names a provider or flow that there is not.
     """
-    if not request.base_urls and not settings.providers:
-        return
-    known = {spec.provider: set(spec.flows) for spec in specs}
+    named = {*request.base_urls, *((provider, None) for provider in settings.providers)}
+    known = {spec.provider: {None, *spec.flows} for spec in specs}
+    if all(provider in known and flow in known[provider] for provider, flow in named):
+        return  # the shipped specs, which are slow to read, are asked of other targets only
     for path in shipped_targets().values():
         shipped = load(path, shipped=True)
-        known.setdefault(shipped.provider, set()).update(shipped.flows)
+        known.setdefault(shipped.provider, {None}).update(shipped.flows)
     for provider, flow in request.base_urls:
         if provider not in known:
             raise UsageError(f"--base-url names {provider!r}, which is no provider: use one of {', '.join(known)}")
-        if flow is not None and flow not in known[provider]:
-            flows = ", ".join(sorted(known[provider]))
+        if flow not in known[provider]:
+            flows = ", ".join(sorted(name for name in known[provider] if name))
             raise UsageError(f"--base-url names the flow {flow!r}, which {provider} lacks: it has {flows}")
     for provider in settings.providers:
         if provider not in known:
