@@ -180,10 +180,12 @@ async def started(peer, directory, *more, limit=None):
 
 
 async def until(condition, child):
-    for _ in range(3000):
+    """Wait for what a child's server sees, or for the child's own end."""
+    for _ in range(6000):
         if condition() or child.returncode is not None:
             return
         await asyncio.sleep(0.005)
+    raise AssertionError("what was waited for did not come")
 
 
 def sent_body(case):
