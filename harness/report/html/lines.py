@@ -194,7 +194,7 @@ class Timed:
     """A line of the latency table: a phase that was measured, or the phases that one reason hides."""
 
     phases: Sequence[str]
-    hidden: str = ""
+    hidden: str | None = None
 
 
 def timed(latency: Mapping[str, Json]) -> Iterator[Timed]:
