@@ -38,7 +38,6 @@ from harness.cassettes import (
 )
 from harness.clock import NS, Clock, RealClock, wall_time
 from harness.config import Config, region_of
-from harness.descriptors import make_room
 from harness.engine import Ended, Engine, Further, Options, Progress, Work
 from harness.errors import InputError, OutputError, UsageError
 from harness.history import (
@@ -63,6 +62,7 @@ from harness.minimise import minimised
 from harness.model import Call, Case, Exchange, Json
 from harness.planning.exploring import is_explored
 from harness.planning.reconsider import reconsidered
+from harness.process import make_room, no_full_collections
 from harness.report import document, export, junit, places
 from harness.report.results import RunResult
 from harness.schedule import FIRST_JOBS, Learnt, Schedule
@@ -319,7 +319,11 @@ def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress,
         settings = made.settings if request.source != "simulate" else replace(made.settings, proxy=None)
         tls = None if request.source == "replay" else tls_of(settings)
         session = _Session(replace(made, settings=settings), journal, tls, on_progress)
-        ended, unfinished, code = session.replay() if request.source == "replay" else asyncio.run(session.run())
+        if request.source == "replay":
+            ended, unfinished, code = session.replay()
+        else:
+            with no_full_collections():
+                ended, unfinished, code = asyncio.run(session.run())
     except BaseException:
         with suppress(OutputError):  # what failed first is what is said
             journal.close()

@@ -14,7 +14,7 @@ ROOT = Path(harness.__file__).resolve().parent
 
 LEVELS = (
     {"model", "errors"},
-    {"strict", "urls", "clock", "resources", "validation", "descriptors"},
+    {"strict", "urls", "clock", "resources", "validation", "process"},
     {"spec"},
     {"secret", "schedule", "traffic", "flow", "isolate", "enough"},
     {"transport", "ledger"},
