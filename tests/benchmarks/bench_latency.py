@@ -164,7 +164,7 @@ async def peer(name: str, opened: Opened, base: str, jobs: int, concurrency: int
 
 def queue_jobs(base: str, out: Path, jobs: int, rate: float, seconds: float) -> list[str]:
     """Polled jobs: is every true instant within its printed interval?"""
-    document, calls, _ = bench(QUEUE, base, out, requests=jobs, rate=rate, concurrency=10 * jobs, deadline_seconds=300)
+    document, calls, _ = bench(QUEUE, base, out, requests=jobs, rate=rate, concurrency=jobs, deadline_seconds=300)
     (spec,) = find((QUEUE,))
     route = Route(spec, spec.default_flow, base)
     outside, errors = 0, dict[str, list[float]]()
