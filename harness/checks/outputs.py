@@ -99,7 +99,8 @@ def image_count(seen: Evidence) -> Findings:
     name = parameter.name if parameter else None
     if len(seen.outputs) != asked:
         asked_by = f"{name} = {asked}" if name and name in seen.case.body else "the request"
-        message = f"{len(seen.outputs)} images were delivered; {asked_by} asks for {asked}"
+        came = "1 image was delivered" if len(seen.outputs) == 1 else f"{len(seen.outputs)} images were delivered"
+        message = f"{came}; {asked_by} asks for {asked}"
         return [
             seen.grade(
                 "image_count",
