@@ -19,8 +19,10 @@ from harness.planning import exploring
 from harness.planning.drawing import strategy
 from harness.planning.labels import Label
 from harness.planning.partitions import partition
+from harness.planning.reconsider import violated
 from harness.planning.rejects import faults
 from harness.spec import Flow, Parameter, Spec
+from harness.validation import validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class InvalidRequest:
 
 def values(parameter: Parameter, spec: Spec, assets: Sequence[str] = ()) -> SearchStrategy[Json]:
     """The values of one parameter that the document allows."""
-    return st.one_of(*(strategy(label) for label in partition(parameter, spec, assets) if not label.absent))
+    drawn = st.one_of(*(strategy(label) for label in partition(parameter, spec, assets) if not label.absent))
+    return drawn.filter(validator(parameter.schema).is_valid)
 
 
 def requests(spec: Spec, assets: Sequence[str] = (), *, flow: Flow | None = None) -> SearchStrategy[dict[str, Json]]:
@@ -53,7 +56,11 @@ def _labels(spec: Spec, fixed: Mapping[str, Json], assets: Sequence[str]) -> dic
 
 def invalid_requests(spec: Spec, assets: Sequence[str] = ()) -> SearchStrategy[InvalidRequest]:
     """Request bodies with exactly one fault that the document forbids."""
-    rows = [(parameter, fault) for parameter in spec.parameters for fault in faults(parameter)]
+    rows = [
+        (parameter, fault)
+        for parameter in spec.parameters
+        for fault in faults(parameter, next(one.value for one in partition(parameter, spec, assets) if not one.absent))
+    ]
 
     def broken(drawn: tuple[dict[str, Json], tuple[Parameter, Any]]) -> InvalidRequest:
         body, (parameter, fault) = drawn
@@ -63,4 +70,6 @@ def invalid_requests(spec: Spec, assets: Sequence[str] = ()) -> SearchStrategy[I
         return InvalidRequest(faulty, parameter.name, fault.name)
 
     drawn = st.tuples(requests(spec, assets), st.sampled_from(rows)).map(broken)
-    return drawn.filter(lambda one: spec.contested(one.body) is None)
+    return drawn.filter(
+        lambda one: set(violated(spec, one.body)) == {one.parameter} and spec.contested(one.body) is None
+    )

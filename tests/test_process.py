@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from typing import Any
 
 from harness.process import no_full_collections
 
@@ -50,7 +51,7 @@ def test_no_full_collection_pauses_what_is_measured() -> None:
 
     def work() -> set[int]:
         seen.clear()
-        kept = []
+        kept: list[list[Any]] = []
         for _ in range(200_000):
             kept.append([])
             kept[-1].append(kept)

@@ -28,19 +28,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from itertools import combinations
 
 from harness.errors import UsageError
 from harness.flow import JOB, UNKNOWN_JOB, WITHOUT_KEY
 from harness.model import Case, Json, Plan
 from harness.planning import arrays, constraints
-from harness.planning.bases import base_of, disputed_of
+from harness.planning.bases import base_of, completed_of, disputed_of
 from harness.planning.concrete import Body, bodies, with_labels
-from harness.planning.exploring import explored
+from harness.planning.exploring import allows, explored
 from harness.planning.labels import Label
 from harness.planning.partitions import partition
 from harness.planning.rejects import Rejects
-from harness.spec import Flow, Spec
+from harness.spec import Flow, Parameter, Spec
 from harness.validation import validator
 
 TIERS = ("one-way", "core", "pairwise")
@@ -86,10 +87,11 @@ def build(
     rejects: tuple[Case, ...] = ()
     if with_rejects:
         good = {name: next(label.value for label in domain if not label.absent) for name, domain in labels.items()}
-        faulty = Rejects(spec, flow, base, good, usd_per_image, assets, risky)
-        rejects = (*_probes(spec, flow, base, usd_per_image), *faulty.credentials(), *faulty.cases())
+        cheap = _cheapest(spec, base, labels)
+        faulty = Rejects(spec, flow, cheap, good, usd_per_image, partial(completed_of, spec, labels), assets, risky)
+        rejects = (*_probes(spec, flow, cheap, usd_per_image), *faulty.credentials(), *faulty.cases())
         accepts = _with_probes(accepts)
-    repeats = tuple(_repeats(spec, flow, base, usd_per_image)) if with_repeats or tier == "pairwise" else ()
+    repeats = tuple(_repeats(spec, flow, base, labels, usd_per_image)) if with_repeats or tier == "pairwise" else ()
     return Plan(
         target=spec.target,
         spec_sha256=spec.sha256,
@@ -106,6 +108,18 @@ def plainest(spec: Spec, flow: Flow, assets: Sequence[str] = ()) -> dict[str, Js
     fixed = {**spec.constants, **flow.body}
     free = [parameter for parameter in spec.parameters if parameter.name not in fixed]
     return base_of(spec, fixed, {parameter.name: partition(parameter, spec, assets) for parameter in free})
+
+
+def _cheapest(spec: Spec, base: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]) -> Mapping[str, Json]:
+    """The base, with the count that asks for the fewest images where that is fewer."""
+    count = spec.parameter("count")
+    counted = (
+        []
+        if count is None
+        else [{**base, count.name: one.value} for one in labels.get(count.name, ()) if not one.absent]
+    )
+    allowed = [body for body in counted if validator(spec.input_schema).is_valid(body) and not spec.contested(body)]
+    return min((base, *allowed), key=spec.images_asked)
 
 
 def _rows(
@@ -233,20 +247,29 @@ def _with_probes(accepts: tuple[Case, ...]) -> tuple[Case, ...]:
     return tuple(replace(case, probes=(JOB,)) if case.id == first else case for case in accepts)
 
 
-def _repeats(spec: Spec, flow: Flow, base: Mapping[str, Json], usd_per_image: Decimal) -> Iterator[Case]:
-    """Paid repetitions of the base: with one seed twice, another seed, defaults spelled out, an unknown field twice."""
+def _repeats(
+    spec: Spec,
+    flow: Flow,
+    base: Mapping[str, Json],
+    labels: Mapping[str, Sequence[Label]],
+    usd_per_image: Decimal,
+) -> Iterator[Case]:
+    """Paid repetitions of the base: with one seed twice, another seed, defaults spelled out, an unknown field twice.
+
+    Those that the document does not allow, or contests, are left out.
+    """
     rows: list[tuple[str, str, dict[str, Json]]] = []
     seed = spec.parameter("seed")
-    plain = dict(base)
-    if seed is not None and seed.name not in flow.body:
-        plain[seed.name] = REPEATED_SEED
+    seeded = [] if seed is None or seed.name in flow.body else _seeded(spec, seed, base, labels)
+    plain = seeded[0] if seeded else dict(base)
+    if len(seeded) == 2:
         spelled = {p.name: p.default for p in spec.parameters if p.default is not None and p.name not in plain}
         rows += [
             ("seed", "a seed, to be repeated", plain),
             ("seed-again", "the same seed gives the same image", plain),
-            ("other-seed", "another seed gives another image", {**plain, seed.name: REPEATED_SEED + 1}),
+            ("other-seed", "another seed gives another image", seeded[1]),
         ]
-        if spelled:
+        if spelled and allows(spec, {**plain, **spelled}):
             rows.append(
                 ("explicit-defaults", "a documented default, spelled out, changes nothing", {**plain, **spelled})
             )
@@ -266,3 +289,14 @@ def _repeats(spec: Spec, flow: Flow, base: Mapping[str, Json], usd_per_image: De
             usd=usd_per_image * spec.images_asked(body),
             kind="repeat",
         )
+
+
+def _seeded(
+    spec: Spec, seed: Parameter, base: Mapping[str, Json], labels: Mapping[str, Sequence[Label]]
+) -> list[dict[str, Json]]:
+    """The base with two seeds, the usual ones where the document allows them, and with what these need beside them."""
+    known = [label.value for label in labels[seed.name] if not label.absent and label.kind != "random"]
+    bodies_ = (
+        completed_of(spec, labels, {**base, seed.name: one}) for one in (REPEATED_SEED, REPEATED_SEED + 1, *known)
+    )
+    return [body for body in bodies_ if body is not None and allows(spec, body)][:2]

@@ -24,12 +24,17 @@ def base_of(spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequence
     for name, domain in labels.items():
         if not any(label.absent for label in domain):
             body[name] = domain[0].value
-    given = {name: tuple(label for label in domain if not label.absent) for name, domain in labels.items()}
-    whole = completed(body, given, validator(spec.input_schema).is_valid)
+    whole = completed_of(spec, labels, body)
     if whole is None:
         said = "no request was found that keeps all that the schema says of parameters together"
         raise InputError(f"{spec.path}: {spec.input_schema[AT]}: {said}")
     return whole
+
+
+def completed_of(spec: Spec, labels: Mapping[str, Sequence[Label]], body: Mapping[str, Json]) -> dict[str, Json] | None:
+    """A body with what it needs to be valid, each further member at its first value; None where nothing is found."""
+    given = {name: tuple(label for label in domain if not label.absent) for name, domain in labels.items()}
+    return completed(body, given, validator(spec.input_schema).is_valid)
 
 
 def disputed_of(

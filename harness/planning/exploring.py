@@ -3,7 +3,7 @@
 Rules
 -----
 * The n-th request of a target and a seed is decided by its number: more of them begin with the same.
-* What the document contests is not drawn, nor what its schema forbids of parameters together.
+* What the document contests is not drawn, nor what its schema forbids: of parameters together, or within a range.
 * A case is what its body is: its id is a hash of that.
 """
 
@@ -15,7 +15,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.model import Case, Json
-from harness.planning import constraints
 from harness.planning.bases import base_of, disputed_of
 from harness.planning.concrete import Body
 from harness.planning.labels import Label, canonical
@@ -43,9 +42,7 @@ def requests(spec: Spec, fixed: Mapping[str, Json], labels: Mapping[str, Sequenc
         name: [label for label in domain if label.name not in disputed[name]] or domain
         for name, domain in labels.items()
     }
-    drawn = drawing.requests(sure, fixed).filter(lambda one: spec.contested(one[1]) is None)
-    free = constraints.allowed(spec.input_schema, fixed, labels) is None
-    return drawn if free else drawn.filter(lambda one: allows(spec, one[1]))
+    return drawing.requests(sure, fixed).filter(lambda one: allows(spec, one[1]))
 
 
 def allows(spec: Spec, body: Mapping[str, Json]) -> bool:

@@ -25,16 +25,20 @@ EXACT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The multiples ``n * step`` with ``first <= n <= last``, but for some values; whole ones are integers in JSON."""
+    """The multiples ``n * step`` with ``first <= n <= last``, but for some values; whole ones are integers in JSON.
+
+    ``whole``: they are integers however large, where others are floats from ``EXACT`` on.
+    """
 
     first: int
     last: int
     step: Decimal = Decimal(1)
     without: tuple[float, ...] = ()
+    whole: bool = False
 
     def value(self, n: int) -> float:
         """The multiple ``n * step``."""
-        return exact(n * self.step)
+        return int(n * self.step) if self.whole else exact(n * self.step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def _numbers(schema: Schema, whole: bool) -> Iterator[Label]:
         open_below = open_above = False
     above, below = None if low is None else low + step, None if high is None else high - step
     default = schema.get("default") if _is_number(schema.get("default")) else None
-    inside = _inside(above, below, default, step)
+    inside = _inside(above, below, default, step, whole=whole)
     for name, kind, value in (
         ("minimum", "lo", None if open_below else low),
         ("just-above-minimum", "lo", above),
@@ -55,7 +55,8 @@ def _numbers(schema: Schema, whole: bool) -> Iterator[Label]:
         if isinstance(value, Label):
             yield value
         elif value is not None:
-            yield Label(name, kind, exact(value) if isinstance(value, Decimal) else value)
+            written = int if whole else exact
+            yield Label(name, kind, written(value) if isinstance(value, Decimal) else value)
 
 
 def _is_number(value: Any) -> bool:
@@ -102,7 +103,9 @@ def _fine(low: Decimal | None, high: Decimal | None) -> Decimal:
     return max(step, Decimal(1).scaleb(largest.adjusted() - 14))
 
 
-def _inside(above: Decimal | None, below: Decimal | None, default: float | None, step: Decimal) -> Label | None:
+def _inside(
+    above: Decimal | None, below: Decimal | None, default: float | None, step: Decimal, *, whole: bool
+) -> Label | None:
     """What lies strictly between the neighbours of both ends: whole numbers first, since a float's text may be one."""
     reach = ONE_SIDED * step
     if above is None and below is None:
@@ -112,7 +115,7 @@ def _inside(above: Decimal | None, below: Decimal | None, default: float | None,
     below = above + reach if below is None else below
     without = () if default is None else (default,)
     grids = [
-        Grid(first, last, one, without)
+        Grid(first, last, one, without, whole)
         for one in dict.fromkeys((Decimal(1), step) if step < 1 else (step,))
         if (first := math.floor(above / one) + 1) <= (last := math.ceil(below / one) - 1)
     ]

@@ -18,7 +18,7 @@ from harness.errors import InputError
 from harness.planning.labels import ABSENT, Grid, Label, Sentences, Text
 from harness.planning.media import assets_for, data_uri
 from harness.planning.numbers import numbers
-from harness.planning.schemas import Unplannable, filled, labels_of, valid
+from harness.planning.schemas import MOST_ITEMS, Unplannable, filled, labels_of, valid
 from harness.spec import Parameter, Spec
 
 LARGEST_SEED = 2**31 - 1
@@ -28,6 +28,8 @@ PROMPT = "Turn the picture into a quick pencil sketch"
 UNICODE = "把图片变成水彩画 🎨 شكرا e\u0301"
 ESCAPES = "Say \"hello\"\n<b>\\ 'tick' & {brace} %s</b>\t"
 LONG = "A quiet harbour at dawn, drawn in ink. "
+COMPOSED = frozenset({"enum", "const", "allOf", "anyOf", "oneOf", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+"""What says more of a value than its type and its two ends."""
 LONGEST, UNICODE_MOST = 2000, 60
 """The most characters of a prompt, and of one that is drawn from all scripts."""
 
@@ -80,12 +82,19 @@ def _lengths(parameter: Parameter) -> tuple[int, int]:
 
 def _counts(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
     schema = bounds_of(parameter)
-    low, high = schema.get("minimum", 1), schema.get("maximum", 1)
-    if high - low > 7:
+    low, high = int(schema.get("minimum", 1)), int(schema.get("maximum", 1))
+    if not COMPOSED & set(schema) and high - low > 7:
         yield from numbers(schema, whole=True)
         return
-    for number in range(low, high + 1):
-        kind = "one" if number == low else "max" if number == high else "many"
+    counts: Sequence[int] = range(low, high + 1)
+    if COMPOSED & set(schema):
+        counted = labels_of(schema)
+        numbered = [label.value for label in counted if type(label.value) is int]
+        if len(numbered) < len(counted):
+            yield from (label for label in counted if label.value not in numbered)
+        counts = sorted(numbered)
+    for number in counts:
+        kind = "one" if number == counts[0] else "max" if number == counts[-1] else "many"
         yield Label(str(number), kind, number)
 
 
@@ -106,19 +115,25 @@ def _seeds(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
     if random is not None:
         yield Label("random", "random", random)
     yield Label("zero" if smallest == 0 else "minimum", "edge", smallest)
-    yield Label("interior", "fixed", inside, (Grid(smallest + 1, largest - 2),) if smallest < largest - 2 else ())
+    yield Label(
+        "interior", "fixed", inside, (Grid(smallest + 1, largest - 2, whole=True),) if smallest < largest - 2 else ()
+    )
     yield Label("just-below-maximum", "edge", largest - 1)
     yield Label("maximum", "edge", largest)
 
 
 def _ratios(parameter: Parameter, _: Spec, __: Sequence[str]) -> Iterator[Label]:
-    for ratio in parameter.schema.get("enum", RATIOS):
+    schema = parameter.schema
+    known = schema.get("enum", RATIOS)
+    if "enum" not in schema and COMPOSED & set(schema):
+        known = [label.value for label in labels_of(schema)]
+    for ratio in known:
         width, _colon, height = str(ratio).partition(":")
         shape = "other"
         if width.isdigit() and height.isdigit():
             order = int(width) - int(height)
             shape = "square" if order == 0 else "landscape" if order > 0 else "portrait"
-        yield Label(str(ratio), shape, ratio)
+        yield Label("null" if ratio is None else str(ratio), shape, ratio)
 
 
 def _one_image(parameter: Parameter, spec: Spec, configured: Sequence[str]) -> Iterator[Label]:
@@ -142,6 +157,9 @@ def _many_images(parameter: Parameter, spec: Spec, configured: Sequence[str]) ->
     yield Label("one-url", "one", urls(1))
     yield Label("two-urls", "two", urls(2))
     yield Label("four-urls", "many", urls(4))
+    for end, name in (("minItems", "fewest-urls"), ("maxItems", "most-urls")):
+        if 4 < parameter.schema.get(end, 0) <= MOST_ITEMS:
+            yield Label(name, "many", urls(int(parameter.schema[end])))
     if "data_uri" in parameter.detail.get("takes", ["url"]):
         yield Label("one-data-uri", "data", [data_uri("png")])
         yield Label("url-and-data-uri", "data", [*urls(1), data_uri("jpeg")])

@@ -50,7 +50,10 @@ def _forbidden(case: Case, spec: Spec, changed: Collection[str]) -> Case:
 
 
 def violated(spec: Spec, body: Mapping[str, Json]) -> Iterator[str]:
-    """The members of a body that break the spec's schema of requests, the missing ones included."""
+    """The members of a body that break the spec's schema of requests, the missing ones included.
+
+    What breaks a rule about several members, and names none, is an empty name.
+    """
     for error in validator(dict(spec.input_schema)).iter_errors(dict(body)):
         if error.absolute_path:
             yield str(error.absolute_path[0])
@@ -58,3 +61,5 @@ def violated(spec: Spec, body: Mapping[str, Json]) -> Iterator[str]:
             yield from (name for name in error.validator_value if name not in body)
         elif error.validator == "additionalProperties":
             yield from (name for name in body if name not in spec.input_schema.get("properties", {}))
+        else:
+            yield ""

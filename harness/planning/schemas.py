@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, combinations, islice
 from typing import Any
 
 from harness.errors import InputError
@@ -38,6 +38,8 @@ MOST_LABELS = 200
 MOST_CHARACTERS, MOST_ITEMS = 20_000, 64
 """Longer texts and lists are not sent, though a schema may allow them."""
 USUAL_LENGTH = 40
+TRIES = 2000
+"""Sets of members that are tried for one that makes a body valid."""
 FORMATS: Mapping[str, str] = {
     "uri": "https://example.com/a", "uri-reference": "/a", "iri": "https://example.com/ä", "url": "https://example.com/a",
     "date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "time": "12:00:00Z", "duration": "PT1M",
@@ -314,12 +316,11 @@ def _name(schema: Schema) -> str:
 
 
 def completed(body: Mapping[str, Json], members: Mapping[str, Labels], allows: Valid) -> dict[str, Json] | None:
-    """A body with as few further members as make it valid, each at its first label; None where none do."""
-    further = {name: labels[0].value for name, labels in members.items() if name not in body}
-    tries: list[dict[str, Json]] = [{}, *({name: value} for name, value in further.items())]
-    for number in range(2, len(further) + 1):
-        tries.append(dict(islice(further.items(), number)))
-    return next((dict(body) | more for more in tries if allows(dict(body) | more)), None)
+    """A body with as few further members as make it valid, each at its first label; None where ``TRIES`` sets do not."""
+    further = [(name, labels[0].value) for name, labels in members.items() if name not in body]
+    fewest = chain.from_iterable(combinations(further, number) for number in range(len(further) + 1))
+    tries = (dict(body) | dict(more) for more in chain(islice(fewest, TRIES), [further]))
+    return next((whole for whole in tries if allows(whole)), None)
 
 
 def _anything(_: Schema) -> Iterator[Label]:

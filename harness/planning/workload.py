@@ -3,7 +3,7 @@
 Rules
 -----
 * A request is the plainest valid body: what the document requires, and nothing optional, but for the seed where the
-  endpoint has one. So every target does the same work, at its documented defaults, and each request costs one image
+  endpoint has one that may stand alone. So every target does the same work, at its documented defaults, and each request costs one image
   where nothing else is asked for.
 * Prompts are numbered (``prompts``). The same number is the same text for every target: targets are compared request by
   request.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def workload(
     plain = plainest(spec, flow, assets)
 
     def case(kind: CaseKind, number: int) -> Case:
-        return _case(spec, {**plain, **dict(_varied(spec, flow, number))}, kind, f"{number:04}", usd_per_image)
+        varied = dict(_varied(spec, flow, number))
+        return _case(spec, _allowed(spec, plain, varied), kind, f"{number:04}", usd_per_image)
 
     return Plan(
         target=spec.target,
@@ -79,6 +81,14 @@ def workload(
         cases=tuple(case(kind, index % PROMPTS + 1) for kind, index in numbered),
         domains={},
     )
+
+
+def _allowed(spec: Spec, plain: Mapping[str, Json], varied: Mapping[str, Json]) -> dict[str, Json]:
+    """The plain body with what varies, but for a seed that needs something else beside it."""
+    seed, whole = spec.parameter("seed"), {**plain, **varied}
+    if seed is not None and seed.name not in plain and list(violated(spec, whole)):
+        whole.pop(seed.name, None)
+    return whole
 
 
 def template(spec: Spec, flow: Flow, case: Case) -> dict[str, Json]:
@@ -157,7 +167,8 @@ def _own_body(spec: Spec, flow: Flow, own: OwnBodies, number: int, value: Mappin
     body = {**value, **spec.constants, **flow.body}
     wrong = list(violated(spec, body))
     if wrong and spec.contested(body) is None:
-        raise UsageError(f"{own.path}:{number}: {spec.target} documents no such {wrong[0]!r}: see harness specs show")
+        what = f"no such {wrong[0]!r}" if wrong[0] else "no such parameters together"
+        raise UsageError(f"{own.path}:{number}: {spec.target} documents {what}: see harness specs show")
     return body
 
 
@@ -187,5 +198,8 @@ def _varied(spec: Spec, flow: Flow, number: int) -> Iterator[tuple[str, Json]]:
         yield text.name, prompt(number)[: bounds_of(text).get("maxLength")]
     if seed is not None and seed.name not in fixed:
         # Zero and less ask for a random seed at some endpoints.
-        low, high = max(1, bounds_of(seed).get("minimum", 1)), bounds_of(seed).get("maximum", LARGEST_SEED)
-        yield seed.name, low + (number - 1) % (high - low + 1)
+        bounds = bounds_of(seed)
+        step, low = int(bounds.get("multipleOf", 1)), max(1, int(bounds.get("minimum", 1)))
+        first, last = math.ceil(low / step), int(bounds.get("maximum", LARGEST_SEED)) // step
+        if first <= last:
+            yield seed.name, step * (first + (number - 1) % (last - first + 1))

@@ -2,8 +2,10 @@
 
 Rules
 -----
-* The base is a valid body that asks for one image; a fault changes one thing of it, so that no fault hides another and
-  an unexpected acceptance costs one image.
+* The base is a valid body that asks for as few images as it may; a fault changes one thing of it, so that no fault hides
+  another and an unexpected acceptance costs little. A parameter that the base lacks comes with what it needs beside it.
+* Exactly one fault: a body whose schema finds something wrong elsewhere too, or that what the document is silent about
+  does not make wrong at all, is no row.
 * A fault is a row: of a value (``values``), of an input image (``images``), of the request around them (``requests``).
 * Tier A is what the document forbids: it breaks the schema, is no JSON, or is a media type or method that is not
   documented. Tier B is what the document contests, and what it is silent about; both expect ``either``.
@@ -15,13 +17,14 @@ Rules
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from harness.flow import encode
 from harness.model import Case, Fact, Json, Sending
 from harness.planning.partitions import bounds_of
+from harness.planning.reconsider import violated
 from harness.planning.rejects.images import ROLES, faulty_images
 from harness.planning.rejects.requests import FaultyRequest, encode_text, faulty_credentials, faulty_requests
 from harness.planning.rejects.values import FaultyValue, faulty_values
@@ -30,9 +33,9 @@ from harness.spec import Flow, Parameter, Spec
 __all__ = ["FaultyRequest", "FaultyValue", "Rejects", "faults"]
 
 
-def faults(parameter: Parameter) -> Iterator[FaultyValue]:
-    """The faults of a parameter that its schema forbids and JSON can tell, in a fixed order."""
-    rows = faulty_values(parameter, sample(parameter))
+def faults(parameter: Parameter, good: Json) -> Iterator[FaultyValue]:
+    """The faults of a parameter that its schema forbids and JSON can tell, in a fixed order; ``good`` is a valid value."""
+    rows = faulty_values(parameter, good)
     return (row for row in rows if row.token is None and not row.silent)
 
 
@@ -59,6 +62,7 @@ def _sample(schema: Mapping[str, Json]) -> Json:
 class Rejects:
     """The rejects of one target; ``base`` is a valid body, ``good`` the valid values of parameters that it leaves out.
 
+    ``complete`` adds what a body needs to be valid, and gives None where it finds nothing that does.
     ``assets`` are the input images in use, ``risky`` allows what could get an account banned or cost much.
     """
 
@@ -67,6 +71,7 @@ class Rejects:
     base: Mapping[str, Json]
     good: Mapping[str, Json]
     usd_per_image: Decimal
+    complete: Callable[[Mapping[str, Json]], dict[str, Json] | None]
     assets: Sequence[str] = ()
     risky: bool = False
 
@@ -86,34 +91,49 @@ class Rejects:
         for parameter in (*self.spec.parameters, *self.spec.fixed):
             if parameter.name in fixed:
                 continue
-            contested = False
+            contested, base = False, self._base_with(parameter)
+            if base is None:
+                continue
             for fault in self._faults(parameter):
-                case = self._of_value(parameter, fault)
+                case = self._of_value(parameter, fault, base)
+                if case is None:
+                    continue
                 if case.expect == "either" and not case.silent:
                     if contested:
                         continue
                     contested = True
                 yield case
 
+    def _base_with(self, parameter: Parameter) -> Mapping[str, Json] | None:
+        """The base with what it needs for the parameter to be in it; None where that cannot be."""
+        name = parameter.name
+        if name in self.base or name not in self.good:
+            return self.base
+        whole = self.complete({**self.base, name: self.good[name]})
+        return whole and {member: value for member, value in whole.items() if member != name}
+
     def _faults(self, parameter: Parameter) -> Iterable[FaultyValue]:
         good = self.base.get(parameter.name, self.good.get(parameter.name, sample(parameter)))
         rows = list(faulty_values(parameter, good))
         if parameter.role in ROLES:
-            image = good[0] if isinstance(good, list) else good
-            rows += faulty_images(parameter, self.spec, self.assets, image)
+            rows += faulty_images(parameter, self.spec, self.assets, good)
         return [row for row in rows if self.risky or not row.risky]
 
-    def _of_value(self, parameter: Parameter, fault: FaultyValue) -> Case:
+    def _of_value(self, parameter: Parameter, fault: FaultyValue, base: Mapping[str, Json]) -> Case | None:
+        """The case of a fault; None where something else would be wrong too, or nothing."""
         name = parameter.name
-        body = {**self.base, name: fault.value}
+        body = {**base, name: fault.value}
         if fault.missing:
             del body[name]
         contested = None if fault.token or fault.unseen else self.spec.contested(body)
         silent = fault.silent and contested is None
+        wrong = set() if fault.token else set(violated(self.spec, body))
+        if wrong - {name} or (fault.missing and silent) or (not wrong and not (fault.token or silent or contested)):
+            return None
         case = self._case(
             f"{name}/{fault.name}",
             contested.states if contested else fault.why,
-            self.base if fault.token else body,
+            base if fault.token else body,
             contested.places[0] if contested else parameter.source,
         )
         case = replace(
@@ -125,7 +145,7 @@ class Rejects:
             kind="reject",
         )
         if fault.token:
-            return replace(case, sending=Sending(body=_spelt(self.base, name, fault.token)))
+            return replace(case, sending=Sending(body=_spelt(base, name, fault.token)))
         count = self.spec.parameter("count")
         asked = body.get(name) if count is not None and count.name == name else None
         if isinstance(asked, float) and asked > 0:  # whoever rounds it may round it up

@@ -1,13 +1,14 @@
-"""Input images that nobody can fetch or decode, in a body whose schema has nothing to say against them.
+"""Input images that nobody can fetch or decode.
 
 Rules
 -----
-* Every row is ``silent``: a document that takes an address or base64 data does not say what becomes of a bad one. But
-  for texts that are no address they are ``unseen`` too: that a file is not there, no place in a document contests.
+* A row is ``silent`` where the schema allows its text: a document that takes an address or base64 data does not say what
+  becomes of a bad one. But for texts that are no address they are ``unseen`` too: that a file is not there, no place in a
+  document contests.
 * Addresses lead to hosts that are reserved for such uses, or to a file beside a real one that is not there.
 * Data URIs only where the parameter takes them.
 * What can get an account banned (files and addresses of the provider's own machines) is ``risky``.
-* Each image of a list is wrong alone, and as the second of two.
+* Of a list the first image is wrong, and the second of two or more.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from harness.model import Json
 from harness.planning.media import assets_for
-from harness.planning.rejects.values import FaultyValue
+from harness.planning.rejects.values import FaultyValue, with_faulty_item
 from harness.spec import Parameter, Spec
+from harness.validation import validator
 
 ROLES = ("image", "images")
 PAGE = "https://example.com/"
@@ -50,8 +53,9 @@ _RISKY = (
 )
 
 
-def faulty_images(parameter: Parameter, spec: Spec, assets: Sequence[str], good: str) -> Iterator[FaultyValue]:
-    """The faults of a parameter that holds an image or a list of them; ``good`` is an image that can be fetched."""
+def faulty_images(parameter: Parameter, spec: Spec, assets: Sequence[str], good: Json) -> Iterator[FaultyValue]:
+    """The faults of a parameter that holds an image or a list of them; ``good`` is a value that can be fetched."""
+    allows = validator(parameter.schema).is_valid
     rows = [
         (*row, False) for row in (*_ADDRESSES, ("not-found", "is not there", _missing(assets_for(spec, assets)[0])))
     ]
@@ -63,15 +67,16 @@ def faulty_images(parameter: Parameter, spec: Spec, assets: Sequence[str], good:
     for name, states, text, risky in rows:
         row = FaultyValue(name, "", text, silent=True, unseen=":" in text, risky=risky)
         if parameter.role == "image":
-            yield replace(row, why=_why(parameter.name, states))
+            yield _said(row, parameter.name, states, silent=allows(text))
             continue
-        why = _why(f"an image of {parameter.name}", states)
-        yield replace(row, name=f"item-{name}", why=why, value=[text])
-        yield replace(row, name=f"second-item-{name}", why=why, value=[good, text])
+        for which, value in with_faulty_item(parameter.schema, good, text):
+            item = replace(row, name=f"{which}-{name}", value=value)
+            yield _said(item, f"an image of {parameter.name}", states, silent=allows(value))
 
 
-def _why(what: str, states: str) -> str:
-    return f"{what} {states}; what becomes of it is not documented"
+def _said(row: FaultyValue, what: str, states: str, *, silent: bool) -> FaultyValue:
+    documented = "what becomes of it is not documented" if silent else "which the document forbids"
+    return replace(row, why=f"{what} {states}; {documented}", silent=silent)
 
 
 def _missing(asset: str) -> str:

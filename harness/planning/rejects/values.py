@@ -4,8 +4,8 @@ Rules
 -----
 * A row is here only if the schema forbids its value (a validator is asked, row by row), or if the schema does not have
   the bound that the row breaks: then the row is ``silent``, unless a document contests it.
-* A fault of an item, or of a member of an object, is committed in a value that is otherwise ``good``: alone, and as the
-  second of two items.
+* A fault of an item, or of a member of an object, is committed in a value that is otherwise ``good``: as its first item,
+  and as the second of two or more.
 * What JSON cannot tell (``NaN``) is a row with a ``token``, the text that stands where the value would.
 * Far from its bounds, a parameter that multiplies the price is ``risky``: an acceptance would be dear.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,7 +68,7 @@ def faulty_values(parameter: Parameter, good: Json) -> Iterator[FaultyValue]:
     """The faults of a parameter, in a fixed order; ``good`` is a valid value of it."""
     name, multiplies = parameter.name, parameter.role == "count"
     if parameter.required or parameter.role == "prompt":
-        yield FaultyValue("missing", f"{name} is left out", missing=True)
+        yield FaultyValue("missing", f"{name} is left out", missing=True, silent=not parameter.required)
     schema = _plain(parameter.schema)
     rows = [*_of(schema, {**bounds_of(parameter), **schema}, name, good), *_unbounded(parameter, schema)]
     allowed, seen = validator(parameter.schema), set[str]()
@@ -86,12 +86,17 @@ def _plain(schema: Schema) -> Schema:
     """A schema with what it is composed of, where that is one thing: every part of it, or something or null."""
     merged: dict[str, Any] = {}
     for part in schema.get("allOf", ()):
-        merged |= _plain(part)
+        merged |= _plain(_mapping(part))
     for key in ("anyOf", "oneOf"):
-        branches = [branch for branch in schema.get(key, ()) if branch.get("type") != "null"]
+        branches = [branch for branch in map(_mapping, schema.get(key, ())) if branch.get("type") != "null"]
         if len(branches) == 1:
             merged |= _plain(branches[0])
     return {**merged, **schema}
+
+
+def _mapping(schema: Schema | bool) -> Schema:
+    """A schema that may be written as ``true`` or ``false``."""
+    return schema if isinstance(schema, Mapping) else {} if schema else {"not": {}}
 
 
 def _of(schema: Schema, bounds: Schema, what: str, good: Json) -> Iterator[FaultyValue]:
@@ -114,7 +119,7 @@ def _of(schema: Schema, bounds: Schema, what: str, good: Json) -> Iterator[Fault
             rest = {name: value for name, value in good.items() if name != member}
             if member in schema.get("required", ()):
                 yield FaultyValue(f"{member}.missing", f"{what}.{member} is left out", rest)
-            for row in _of(inner, inner, f"{what}.{member}", good[member]):
+            for row in _of(_mapping(inner), _mapping(inner), f"{what}.{member}", good[member]):
                 if row.token is None:
                     yield replace(row, name=f"{member}.{row.name}", value={**rest, member: row.value})
 
@@ -220,8 +225,16 @@ def _lists(schema: Schema, what: str, good: Json) -> Iterator[FaultyValue]:
         items: Schema = schema["items"]
         for row in _of(items, items, f"an item of {what}", first):
             if row.token is None and not row.silent:
-                yield replace(row, name=f"item-{row.name}", value=[row.value])
-                yield replace(row, name=f"second-item-{row.name}", value=[first, row.value])
+                for which, value in with_faulty_item(schema, good, row.value):
+                    yield replace(row, name=f"{which}-{row.name}", value=value)
+
+
+def with_faulty_item(schema: Schema, good: Sequence[Json], item: Json) -> Iterator[tuple[str, list[Json]]]:
+    """A list with an item that is wrong, as its first and as its second, which are as many as the list has to have."""
+    rest = list(good[1 : schema.get("minItems", 1)])
+    yield "item", [item, *rest]
+    if schema.get("maxItems", 2) >= 2:
+        yield "second-item", [*good[:1], item, *rest[1:]]
 
 
 def _unbounded(parameter: Parameter, schema: Schema) -> Iterator[FaultyValue]:
