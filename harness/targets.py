@@ -189,7 +189,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
         )
     if request.plan is not None:
         frozen = plans.load(request.plan, spec)
-        return narrowed(plans.priced(frozen, price_of(spec, settings).amount), request)
+        return narrowed(plans.priced(frozen, spec, price_of(spec, settings).amount), request)
     whole = planning.build(
         spec,
         flow=flow,

@@ -165,7 +165,7 @@ def _require_sound(frozen: Frozen) -> None:
         and all(type(audit[name]) in (int, float, type(None)) for name in AUDITED),
         "base_url": isinstance(frozen.base_url, str),
         "contract": all(isinstance(text, str) for text in frozen.contract.values()),
-        f"plan.cases.{unsound(frozen.plan.cases)}": unsound(frozen.plan.cases) is None,
+        f"plan: {unsound(frozen.plan)}": unsound(frozen.plan) is None,
     }
     for name, holds in sound.items():
         if not holds:

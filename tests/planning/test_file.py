@@ -56,6 +56,18 @@ FAULTS: dict[str, Any] = {
     "no number of images": {"images": "many"},
     "no body": {"body": None},
     "another target": {"id": "elsewhere/a/b"},
+    "a label that its domain lacks": {"labels": {"seed": "huge"}},
+    "a label of no parameter": {"labels": {"nothing": "one"}},
+    "no labels": {"labels": None},
+    "a list of labels": {"labels": [1]},
+    "no reason": {"why": None},
+    "no answer": {"silent": "no"},
+    "a question that there is not": {"probes": ["nope"]},
+    "a parameter without a name": {"parameter": 7},
+    "no domains": {"domains": None},
+    "a list of domains": {"domains": []},
+    "a seed in words": {"seed": "x"},
+    "a tier by number": {"tier": 7},
 }
 
 
@@ -63,7 +75,7 @@ FAULTS: dict[str, Any] = {
 def test_what_is_no_plan_is_refused_in_one_sentence(fault: dict[str, Any], tmp_path: Path) -> None:
     """Whatever is wrong with a case, and whatever is no JSON at all."""
     value, path = json.loads(dump([PLAN])), tmp_path / "plan.json"
-    if "cases" in fault:
+    if {"cases", "domains", "seed", "tier"} & set(fault):
         value["plans"][0] |= fault
     else:
         value["plans"][0]["cases"][0] |= fault
@@ -74,9 +86,26 @@ def test_what_is_no_plan_is_refused_in_one_sentence(fault: dict[str, Any], tmp_p
         assert "\n" not in str(raised.value)
 
 
+def test_a_target_is_planned_once(tmp_path: Path) -> None:
+    """Of two plans of one target none is chosen."""
+    path = tmp_path / "plan.json"
+    path.write_text(dump([PLAN, PLAN]))
+    with pytest.raises(InputError, match="two plans of one target"):
+        harness.load_plan(path, WAVESPEED)
+
+
+def test_a_file_is_not_believed_what_it_says_of_its_price() -> None:
+    """Images and price are those of the bodies; only the question about nobody's job is free."""
+    free = replace(PLAN, cases=tuple(replace(case, images=0, usd=Decimal(0)) for case in PLAN.cases))
+    again = priced(free, WAVESPEED, Decimal("0.04"))
+    accepted = [case for case in again.cases if case.kind == "accept"]
+    assert [case.usd for case in accepted] == [case.usd for case in PLAN.cases if case.kind == "accept"]
+    assert {case.id.rpartition("/")[2] for case in again.cases if not case.usd} == {"unknown-job"}
+
+
 def test_a_file_costs_what_images_cost_today() -> None:
     """A plan keeps its cases at another price."""
-    assert PLAN.usd * 2 == priced(PLAN, 2 * harness.plan(WAVESPEED).cases[-1].usd).usd
+    assert PLAN.usd * 2 == priced(PLAN, WAVESPEED, 2 * harness.plan(WAVESPEED).cases[-1].usd).usd
 
 
 def test_what_is_explored_is_further_valid_and_named_by_itself() -> None:
@@ -89,5 +118,5 @@ def test_what_is_explored_is_further_valid_and_named_by_itself() -> None:
         assert (6, len(bodies)) == (len(drawn), len(set(bodies)))
         for case in drawn:
             assert (case.kind, case.expect, spec.contested(case.body)) == ("accept", "accept", None)
-            assert case.usd == Decimal("0.04") * case.images or spec is GATEWAY or spec is WAVESPEED
+            assert case.usd == Decimal("0.04") * case.images
             assert {name for name, label in case.labels.items() if label != "absent"} <= set(case.body)
