@@ -3,9 +3,9 @@
 Rules
 -----
 * Computed from the judged cases and the spec, in one pass over the cases; a report only shows it.
-* A finding that names a parameter counts against the value that the request gave it. Any other finding may be due to
-  another value of the same request: then the best of its cases counts, because a value with which one request passed
-  works. A warning that every case of the target has (a link to another host, say) is about no value, and is left out.
+* A finding that names a parameter counts against the value that the request gave it, and against no other. A value with
+  which one request passed works; one that was only met beside other findings is ``masked``: nobody can say.
+  A warning that every case of the target has (a link to another host, say) is about no value, and is left out.
 * What the documents state of a parameter stands beside what was found, in the words of ``harness specs show``.
 """
 
@@ -17,13 +17,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from harness import resources
-from harness.model import VERDICT_ORDER, Json, Judged, Plan, Verdict, worst
+from harness.model import VERDICT_ORDER, Finding, Json, Judged, Plan, Verdict, worst
 from harness.spec import Parameter, Spec
 from harness.spec.show import NONE, kind_of, values_of
 from harness.strict import load_json, load_yaml
 
 UNSENT = "unsent"
 """What stands for the verdict of a value or a fault that no request has had."""
+
+MASKED = "masked"
+"""What stands for the verdict of a value of which only requests that fail or warn for another reason are known."""
 
 FEW = 3
 """Fewer warnings than this are no habit of the target's."""
@@ -71,7 +74,7 @@ def documents(spec: Spec) -> list[Json]:
 
 def _parameter(name: str | None, stated: Parameter | None, accepts: Json, refuses: Json) -> Json:
     counts = Counter(found["verdict"] for found in (*accepts.values(), *refuses.values()))
-    tally = {word: counts[word] for word in (*(verdict.value for verdict in VERDICT_ORDER), UNSENT)}
+    tally = {word: counts[word] for word in (*(verdict.value for verdict in VERDICT_ORDER), MASKED, UNSENT)}
     return {"name": name, **_stated(stated), "tally": tally, "accepts": accepts, "refuses": refuses}
 
 
@@ -118,9 +121,16 @@ def _values(plan: Plan, judged: Sequence[Judged], general: frozenset[str]) -> Ma
 def _value(having: Sequence[Judged], parameter: str, general: frozenset[str]) -> Json:
     if not having:
         return {"verdict": UNSENT, "cases": 0}
-    named = [found.verdict for one in having for found in one.findings if found.parameter == parameter]
-    verdict = worst(named) if named else min((_own(one, general) for one in having), key=VERDICT_ORDER.index)
-    return {"verdict": verdict.value, "cases": len(having)}
+    named = [found.verdict for one in having for found in one.findings if parameter in _blamed(found)]
+    if named:
+        return {"verdict": worst(named).value, "cases": len(having)}
+    best = min((_own(one, general) for one in having), key=VERDICT_ORDER.index)
+    return {"verdict": MASKED if best in (Verdict.WARN, Verdict.FAIL) else best.value, "cases": len(having)}
+
+
+def _blamed(finding: Finding) -> Sequence[str]:
+    """The parameters that a finding names: several where only their values together show it."""
+    return finding.parameter.split(", ") if finding.parameter else ()
 
 
 def _faults(judged: Sequence[Judged], general: frozenset[str]) -> Mapping[str | None, Json]:

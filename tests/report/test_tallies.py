@@ -25,9 +25,34 @@ def test_a_value_is_blamed_only_when_nothing_with_it_passed_or_a_finding_names_i
     assert verdicts(found[None], "refuses") == {"body/truncated": "pass", "body/utf-16": "unsent"}
 
 
+def test_a_value_that_only_failing_requests_have_had_is_not_blamed_for_another_s_fault():
+    """Neither failed nor passed: all that is known of it are requests that fail because of another parameter."""
+    fewer = runs.finding("image_count", runs.FAIL, "one image came", "num_images")
+    rows = [
+        runs.accepted(FAL, 1, {"aspect_ratio": "21:9", "num_images": "2"}, fewer),
+        runs.accepted(FAL, 2, {"aspect_ratio": "1:1", "num_images": "absent"}),
+    ]
+    found = parameters(rows, {"aspect_ratio": {"21:9": "wide", "1:1": "square"}, "num_images": {"2": "many"}})
+    assert verdicts(found["aspect_ratio"]) == {"21:9": "masked", "1:1": "pass"}
+    assert verdicts(found["num_images"]) == {"2": "fail"}
+    assert (found["aspect_ratio"]["tally"]["masked"], found["aspect_ratio"]["tally"]["fail"]) == (1, 0)
+
+
+def test_values_that_only_fail_together_are_both_blamed():
+    """A refusal that isolation explains by two parameters names both."""
+    both = runs.finding("positive_data_acceptance", runs.FAIL, "refused", "aspect_ratio, num_images")
+    rows = [runs.accepted(FAL, 1, {"aspect_ratio": "21:9", "num_images": "2", "seed": "absent"}, both)]
+    found = parameters(
+        rows, {"aspect_ratio": {"21:9": "wide"}, "num_images": {"2": "many"}, "seed": {"absent": "absent"}}
+    )
+    assert [verdicts(found[name]) for name in ("aspect_ratio", "num_images", "seed")] == [
+        {"21:9": "fail"}, {"2": "fail"}, {"absent": "masked"},
+    ]  # fmt: skip
+
+
 def test_what_every_case_warns_about_is_no_value_s_fault():
-    """A link to another host in every answer says nothing of a ratio; a failure in every answer does."""
-    for verdict, expected in ((runs.WARN, "pass"), (runs.FAIL, "fail")):
+    """A link to another host in every answer says nothing of a ratio; when every answer fails, no ratio is known to work."""
+    for verdict, expected in ((runs.WARN, "pass"), (runs.FAIL, "masked")):
         said = runs.finding("url_origin", verdict, "a link leads to another host")
         rows = [runs.accepted(FAL, n, {"aspect_ratio": ratio}, said) for n, ratio in enumerate(("1:1", "16:9", "9:16"))]
         found = parameters(rows, {"aspect_ratio": {"1:1": "square", "16:9": "wide", "9:16": "tall"}})

@@ -30,8 +30,8 @@ from harness.report.results import RunResult, TargetResult
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_COMMAND = 4000
-GLYPHS = {"pass": "✓", "warn": "!", "unknown": "?", "fail": "✗", "unsent": "·"}
-WORDS = {"pass": "pass", "warn": "warn", "unknown": "unknown", "fail": "fail", "unsent": "not sent"}
+GLYPHS = {"pass": "✓", "warn": "!", "unknown": "?", "fail": "✗", "masked": "○", "unsent": "·"}
+WORDS = {"pass": "pass", "warn": "warn", "unknown": "unknown", "fail": "fail", "masked": "masked", "unsent": "not sent"}
 CAPTIONS = {
     "distributions": "The share of jobs that were done within a time, each target over the others in grey. The band is the "
     "95 % interval at every quantile; where it runs to the edge, the sample has no bound there.",

@@ -87,8 +87,8 @@ def of_check(groups: Sequence[Group], check: str) -> list[Group]:
 
 
 def of_parameter(groups: Sequence[Group], parameter: str) -> list[Group]:
-    """The findings about a parameter."""
-    return [group for group in groups if group.first["parameter"] == parameter]
+    """The findings that name a parameter, alone or with others."""
+    return [group for group in groups if parameter in (group.first["parameter"] or "").split(", ")]
 
 
 def by_case(groups: Sequence[Group]) -> Mapping[str, str]:

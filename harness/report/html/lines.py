@@ -63,7 +63,7 @@ class Cell:
     findings: Sequence[Group]
 
 
-_WORST_FIRST = ("fail", "unknown", "warn", "pass", "unsent")
+_WORST_FIRST = ("fail", "unknown", "warn", "pass", "masked", "unsent")
 
 
 def check_rows(targets: Reports, groups: Sequence[Sequence[Group]]) -> Iterator[tuple[str, list[Cell | None]]]:
