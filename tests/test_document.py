@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from harness import run
 from harness.history import History, read
 from harness.model import VERDICT_ORDER, Verdict, worst
-from harness.report import document
+from harness.report import document, text
 from harness.report.results import RunResult
 from harness.simulator import Variation
 from harness.targets import Request
@@ -162,7 +162,7 @@ def test_a_finding_carries_a_command_that_a_shell_can_run() -> None:
     """The request that shows it: method, URL, headers, body, with the key as a variable."""
     history = failing_run().history
     findings = build(history)["targets"][FAL.target]["findings"]
-    finding = next(one for one in findings if "…" not in one["request"])  # long bodies are cut
+    finding = findings[0]
     (case,) = [case for case in history.plans[0].cases if case.id == finding["case_id"]]
     words = shlex.split(finding["request"])
     assert ["curl", "--request", "POST", f"{ORIGIN}/fal/queue/fal-ai/flux-pro/kontext/multi"] == words[:4]
@@ -173,7 +173,7 @@ def test_a_finding_carries_a_command_that_a_shell_can_run() -> None:
 
 @pytest.mark.parametrize("target", SPECS)
 def test_every_command_is_one_line_of_shell_words(target: str) -> None:
-    """Quotes, newlines, markup and foreign scripts of prompts survive the shell; data URIs are cut, not broken."""
+    """Quotes, newlines, markup and foreign scripts of prompts survive the shell; nothing is cut."""
     spec = SPECS[target]
     result = next(one for one in built().targets if one.spec is spec or one.spec.target == target)
     history = whole_run().history
@@ -184,13 +184,23 @@ def test_every_command_is_one_line_of_shell_words(target: str) -> None:
     for case in (one.case for one in result.judged if one.case.sending is None and one.case.kind != "probe"):
         words = shlex.split(document.curl(route, case))
         assert len(words) == 10
-        sent = json.loads(words[9])
-        assert list(case.body) == list(sent)
-        prompt = spec.parameter("prompt")
-        assert prompt is not None
-        text = case.body.get(prompt.name)
-        if isinstance(text, str) and len(text) < 300:
-            assert text == sent[prompt.name]
+        assert json.loads(words[9]) == case.body
+
+
+def test_a_body_that_is_too_long_for_a_command_is_not_cut_but_named() -> None:
+    """Pasted, a command with a part of the body would be another request."""
+    from harness.flow import Route
+
+    case = whole_run().history.plans[0].cases[0]
+    spec = SPECS[case.target]
+    route = Route(spec, spec.default_flow, "https://example.com")
+    for size, is_command in ((15_000, True), (document.MOST_COMMAND, False)):
+        said = document.curl(route, case, {"prompt": "a" * size})
+        assert text.is_command(said) is is_command
+        assert ("a" * size in said) is is_command
+        assert "…" not in said
+        assert len(said) <= document.MOST_COMMAND
+    assert "the run's blobs" in said
 
 
 CURL = """#!{python}

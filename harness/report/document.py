@@ -4,7 +4,8 @@ Rules
 -----
 * The document is a function of the history and the specs; nothing in it was remembered from the run itself.
 * Key order is fixed; numbers are seconds, USD and shares; its schema is ``report.schema.json``.
-* A finding carries one request that shows it, as a curl command with the key as ``$VARIABLE``.
+* A finding carries one request that shows it, as a curl command with the key as ``$VARIABLE``. It is whole, so that pasted it
+  is the same request; where it would be longer than ``MOST_COMMAND``, words say where the body is.
 * A bench covers nothing: its coverage is null. Whether its measurement is valid is judged where it was made, live.
 """
 
@@ -27,7 +28,7 @@ from harness.history import History
 from harness.metrics.cost import Cost, cost
 from harness.metrics.coverage import NO_COVERAGE, coverage
 from harness.model import Call, Case, Finding, Json, Judged, Plan, Request, RunKind, Verdict, worst
-from harness.report import lineup, pictures, tallies
+from harness.report import lineup, pictures, tallies, text
 from harness.report.measurement import latency, measurement, timed
 from harness.report.results import RunResult, TargetResult
 from harness.spec import Spec
@@ -35,7 +36,8 @@ from harness.traffic import conduct_from
 from harness.urls import show_origin, without_query
 
 SCHEMA_VERSION = 1
-CURL_BODY = 2000
+MOST_COMMAND = 16 * 1024
+"""Characters of a command."""
 CASES = ("planned", "run", "pass", "fail", "warn", "unknown")
 
 
@@ -164,7 +166,7 @@ def _target(history: History, plan: Plan, spec: Spec, said: tuple[Mapping[str, J
         "cost": _cost(spent, options["price_source"]),
         "checks": tallies.checks(judged),
         "parameters": tallies.parameters(spec, plan, judged),
-        "same_request": {"request": _command(route, route.submit(said[0]), said[0]), "lacks": list(said[1])},
+        "same_request": {"request": _command(route, route.submit(said[0])), "lacks": list(said[1])},
         "pictures": [pictures.described(shown) for shown in chosen],
         "documents": tallies.documents(spec),
     }
@@ -220,16 +222,12 @@ def curl(route: Route, case: Case, shorter: Mapping[str, Json] | None = None) ->
     ``shorter`` is a body to show instead.
     """
     shown = case.body if shorter is None else shorter
-    raw = case.sending is not None and case.sending.body is not None
-    return _command(route, _submit(route, replace(case, body=shown)), None if raw else shown)
+    return _command(route, _submit(route, replace(case, body=shown)))
 
 
-def _command(route: Route, request: Request, value: Mapping[str, Json] | None) -> str:
-    """A request as a command; ``value`` is what its body says, to be shown in short where it is long."""
-    body = request.body or b""
-    if len(body) > CURL_BODY and value is not None:
-        body = json.dumps(_shortened(value), ensure_ascii=False).encode()
-    before, data = _data(body)
+def _command(route: Route, request: Request) -> str:
+    """A request as a command, or where one would be too long, what it is and where to find it."""
+    before, data = _data(request.body or b"")
     kind = f" {request.content_type}" if request.content_type else ""
     parts = [
         f"{before}curl --request {request.method} {shlex.quote(without_query(request.url))}",
@@ -237,7 +235,14 @@ def _command(route: Route, request: Request, value: Mapping[str, Json] | None) -
         f"--header 'Content-Type:{kind}'",
         *data,
     ]
-    return " ".join(parts)
+    command = " ".join(parts)
+    if len(command) <= MOST_COMMAND:
+        return command
+    size = text.size(len(request.body or b""))
+    return (
+        f"A {request.method} of {without_query(request.url)} with {size}, too long for a command: its body is in the run's blobs, "
+        "and `harness report RUN --har FILE` names it."
+    )
 
 
 def _submit(route: Route, case: Case) -> Request:
@@ -260,21 +265,10 @@ def _data(body: bytes) -> tuple[str, list[str]]:
     if not body:
         return "", []
     try:
-        text = body.decode("utf-8")
+        said = body.decode("utf-8")
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" not in text:
-        return "", [f"--data-raw {shlex.quote(text if len(text) <= CURL_BODY else text[:CURL_BODY] + '…')}"]
-    octal = "".join(f"\\{byte:03o}" for byte in body[:CURL_BODY])
+        said = "\0"
+    if "\0" not in said:
+        return "", [f"--data-raw {shlex.quote(said)}"]
+    octal = "".join(f"\\{byte:03o}" for byte in body[:MOST_COMMAND])  # of more no command is made
     return f"printf '{octal}' | ", ["--data-binary @-"]
-
-
-def _shortened(value: Json) -> Json:
-    """A value whose long strings are cut, so that a command stays readable."""
-    if isinstance(value, str) and len(value) > 300:
-        return value[:300] + "…"
-    if isinstance(value, list):
-        return [_shortened(item) for item in value]
-    if isinstance(value, Mapping):
-        return {name: _shortened(item) for name, item in value.items()}
-    return value

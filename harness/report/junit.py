@@ -191,7 +191,7 @@ def _lines(finding: Mapping[str, Json]) -> Iterator[str]:
     for name in ("expected", "observed"):
         if finding[name]:
             yield inert(f"{name}: {finding[name]}", _LINE)
-    yield inert(finding["request"], _COMMAND)
+    yield inert(text.command(finding["request"], _COMMAND), _COMMAND)
 
 
 def inert(said: object, limit: int) -> str:

@@ -214,7 +214,7 @@ def _failure(group: _Group) -> str:
     listed = "".join(f"- {name}: {value}\n" for name, value in rows.items() if value != text.NOTHING)
     return (
         f"<details><summary>{MARKS['fail']} {_html(one['check'], _NAME)}{about}: {_html(one['message'])} "
-        f"({where})</summary>\n\n{listed}\n{_block([one['request']], _COMMAND)}\n</details>\n\n"
+        f"({where})</summary>\n\n{listed}\n{_block([text.command(one['request'], _COMMAND)], _COMMAND)}\n</details>\n\n"
     )
 
 

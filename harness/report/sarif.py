@@ -82,6 +82,6 @@ def _result(remark: Remark, rules: Sequence[str]) -> Json:
             "cases": remark.cases,
             "expected": text.visible(finding["expected"]),
             "observed": text.visible(finding["observed"]),
-            "request": text.visible(finding["request"], 4000),
+            "request": text.visible(text.command(finding["request"], 4000), 4000),
         },
     }

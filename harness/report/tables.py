@@ -74,7 +74,8 @@ def _findings(result: RunResult) -> Iterator[tuple[Any, ...]]:
             about = (
                 one[part] for part in ("verdict", "check", "parameter", "case_id", "message", "expected", "observed")
             )
-            yield name, *about, *(source.get(part) for part in ("document", "where", "states")), one["request"]
+            cited = (source.get(part) for part in ("document", "where", "states"))
+            yield name, *about, *cited, text.command(one["request"], _CELL)
 
 
 def _measurements(result: RunResult) -> Iterator[tuple[Any, ...]]:

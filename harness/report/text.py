@@ -5,6 +5,7 @@ Rules
 * Whatever a provider, a document or a file said is shown through ``visible``: characters that steer a terminal, turn
   the writing direction, hide or cannot be encoded are spelled out (``\u202e``), and long text is cut with a count.
 * ``log_line`` makes a line that no CI system reads as a command of its own.
+* A command is shown whole or not at all (``command``): cut, it would be another request.
 * Durations are in seconds and amounts in USD; a figure that the sample cannot give is an en dash, never a zero.
 """
 
@@ -36,6 +37,16 @@ def visible(text: object, limit: int = LIMIT, *, keep: str = "") -> str:
     shown = "".join(c if c in keep else _spelled(c) for c in whole[:limit])
     cut = len(whole) - limit
     return f"{shown} … ({cut} more characters)" if cut > 0 else shown
+
+
+def is_command(said: str) -> bool:
+    """Whether what shows a request is a command; where the body is too long for one, words stand in its place."""
+    return said.startswith(("curl ", "printf "))
+
+
+def command(said: str, limit: int) -> str:
+    """A command of at most so many characters; else words that say where it is."""
+    return said if len(said) <= limit else "The command is too long to be shown here: report.json has it."
 
 
 def _spelled(character: str) -> str:

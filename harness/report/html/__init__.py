@@ -23,13 +23,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from harness.report import palette, text
+from harness.report.document import MOST_COMMAND
 from harness.report.html import findings, lines
 from harness.report.html.figures import Figures
 from harness.report.pictures import thumbnail
 from harness.report.results import RunResult, TargetResult
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
-LONGEST_COMMAND = 4000
+MOST_COMMANDS, LONG_COMMAND = 1_000_000, 2000
+"""Characters of all commands of a page; where they are more, those that are long are only in report.json."""
 GLYPHS = {"pass": "✓", "warn": "!", "unknown": "?", "fail": "✗", "masked": "○", "unsent": "·"}
 WORDS = {"pass": "pass", "warn": "warn", "unknown": "unknown", "fail": "fail", "masked": "masked", "unsent": "not sent"}
 CAPTIONS = {
@@ -76,7 +78,8 @@ def _environment() -> Environment:
         "visible": text.visible,
         "address": text.web_address,
         "breakable": _breakable,
-        "command": lambda command: text.visible(command, LONGEST_COMMAND, keep="\n"),
+        "command": lambda said, longest: text.visible(text.command(said, longest), MOST_COMMAND, keep="\n"),
+        "is_command": text.is_command,
     }
     environment.globals |= {"glyphs": GLYPHS, "words": WORDS, "captions": CAPTIONS, "nothing": text.NOTHING}
     return environment
@@ -108,6 +111,7 @@ def _view(result: RunResult) -> dict[str, Any]:
         "mode": text.mode_line(document["run"]),
         "reasons": text.reasons(document),
         "notes": result.notes,
+        "longest": _longest(groups),
         "failures": failed[: findings.MOST_REASONS],
         "more_failures": len(failed) > findings.MOST_REASONS,
         "fastest": lines.fastest(targets),
@@ -121,6 +125,12 @@ def _view(result: RunResult) -> dict[str, Any]:
         "figures": _figures(result.targets),
         "thumbnails": {target.spec.target: _thumbnails(target) for target in result.targets},
     }
+
+
+def _longest(groups: Sequence[Sequence[findings.Group]]) -> int:
+    """How long a command may be to be shown: as long as they come, unless all of them would be too much for a page."""
+    sizes = [len(group.first["request"]) for found in groups for group in found]
+    return MOST_COMMAND if sum(sizes) <= MOST_COMMANDS else LONG_COMMAND
 
 
 def _ends(targets: Any, *path: str) -> list[str]:
