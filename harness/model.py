@@ -333,7 +333,8 @@ class Call:
 class Finding:
     """What a check has to say about a call; a check that is satisfied says nothing.
 
-    ``body`` is a shorter request that shows the same, where one is known.
+    ``body`` is a shorter request that shows the same, where one is known. ``about`` is the exchange that it speaks of,
+    where that is another one than the case's submit: a poll, a read, a download or a probe.
     """
 
     check: str
@@ -345,10 +346,15 @@ class Finding:
     observed: str = ""
     source: Fact | None = None
     body: Mapping[str, Json] | None = None
+    about: Exchange | None = None
 
     def weighed(self, verdict: Verdict) -> Finding:
         """The same finding with another verdict."""
         return replace(self, verdict=verdict)
+
+    def shown_by(self, exchange: Exchange) -> Finding:
+        """The same finding, about an exchange; a submit shows itself."""
+        return self if exchange.begins else replace(self, about=exchange)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ class CaseItem(pytest.Item):
 def _shown(finding: Finding, judged: Judged, target: TargetResult) -> str:
     """A finding as a failing test shows it."""
     from harness.flow import Route
-    from harness.report.document import curl
+    from harness.report.document import shown_by
     from harness.report.text import command, log_line, visible
 
     route = Route(target.spec, target.flow, target.base_url)
@@ -170,7 +170,7 @@ def _shown(finding: Finding, judged: Judged, target: TargetResult) -> str:
         lines.append(f"expected {finding.expected or '-'}, observed {finding.observed or '-'}")
     if finding.source is not None:
         lines.append(f"{finding.source.document}, {finding.source.where}: {finding.source.states}")
-    lines.append(command(curl(route, judged.case, finding.body), 4000))
+    lines.append(command(shown_by(route, judged.case, finding), 4000))
     return "\n".join(log_line(visible(line, 4000)) for line in lines)
 
 

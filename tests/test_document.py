@@ -347,3 +347,22 @@ def test_jobs_past_their_deadline_are_infinite_and_counted() -> None:
         found["verdict"],
         {f["verdict"] for f in found["findings"] if f["check"] == "job_completes"},
     )
+
+
+def test_a_finding_about_a_read_shows_the_read_and_not_the_submit() -> None:
+    """The status that was asked for without the key is shown as it was asked for: a GET of its address, without the key."""
+    findings = built().document["targets"][GATEWAY.target]["findings"]
+    calls = whole_run().history.of(GATEWAY.target)
+    shown = {f["message"]: f for f in findings if f["check"] == "ignored_auth"}
+    probe = next(e for call in calls for e in call.exchanges if e.purpose == "status-without-key")
+    status = shown["the status without key is answered 200"]
+    assert shlex.split(status["request"]) == ["curl", "--request", "GET", probe.url]
+    assert status["smallest"] is False
+    linked = next(f for f in findings if f["check"] == "url_origin")
+    assert "$" in linked["request"]  # what was asked with the key is shown with it
+
+
+def test_only_a_request_that_was_looked_for_is_called_the_smallest() -> None:
+    """Isolation leaves a smaller body with its finding; otherwise the request is the case's own."""
+    (one,) = {finding["smallest"] for finding in build(failing_run().history)["targets"][FAL.target]["findings"]}
+    assert one is False

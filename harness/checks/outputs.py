@@ -147,12 +147,13 @@ def image_download(seen: Evidence) -> Findings:
             continue
         message, asset = f"image {number + 1} cannot be fetched", seen.asset(file.output.url or "")
         if asset is not None and isinstance(asset.reply, Failure) and asset.reply.kind in NETWORK:
-            found.append(seen.unknown("image_download", message, asset.reply.kind))
+            found.append(seen.unknown("image_download", message, asset.reply.kind).shown_by(asset))
             continue
         if asset is None and len(seen.outputs) > seen.case.images:
             continue  # not every output of a flood is fetched; that there are too many is another check's
         observed = "not tried" if asset is None else _came(asset.reply)
-        found.append(seen.grade("image_download", message, expected="200", observed=observed))
+        finding = seen.grade("image_download", message, expected="200", observed=observed)
+        found.append(finding if asset is None else finding.shown_by(asset))
     return found
 
 

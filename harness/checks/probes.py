@@ -26,7 +26,7 @@ def ignored_auth(seen: Evidence) -> Findings:
         credential, answer = seen.spec.credential, exchange.response
         what = exchange.purpose.replace("-", " ")
         if answer is None or answer.status == 429 or answer.status >= 500:
-            found.append(seen.unknown("ignored_auth", f"the {what} got no answer that tells"))
+            found.append(seen.unknown("ignored_auth", f"the {what} got no answer that tells").shown_by(exchange))
         elif answer.status < 300:
             finding = seen.grade(
                 "ignored_auth",
@@ -35,7 +35,7 @@ def ignored_auth(seen: Evidence) -> Findings:
                 expected="401 or 403",
                 observed=str(answer.status),
             )
-            found.append(finding.weighed(Verdict.WARN) if credential.optional else finding)
+            found.append((finding.weighed(Verdict.WARN) if credential.optional else finding).shown_by(exchange))
     return once(found)
 
 
@@ -48,12 +48,13 @@ def unknown_job(seen: Evidence) -> Findings:
     for exchange in asked:
         answer = exchange.response
         if answer is None or answer.status in (401, 403, 429) or answer.status >= 500:
-            found.append(seen.unknown("unknown_job", "the question for an unknown job got no answer that tells"))
+            unknown = seen.unknown("unknown_job", "the question for an unknown job got no answer that tells")
+            found.append(unknown.shown_by(exchange))
         elif answer.status != 404:
             finding = seen.grade(
                 "unknown_job", "an unknown job is not a 404", expected="404", observed=str(answer.status)
             )
-            found.append(finding.weighed(Verdict.WARN))
+            found.append(finding.weighed(Verdict.WARN).shown_by(exchange))
     return once(found)
 
 
@@ -66,7 +67,8 @@ def repeatable_read(seen: Evidence) -> Findings:
     answer = again[-1].response
     assert answer is not None  # noqa: S101 - filtered above
     if answer.status in (401, 403, 429) or answer.status >= 500:
-        return [seen.unknown("repeatable_read", f"the second read was answered {answer.status}", str(answer.status))]
+        unknown = seen.unknown("repeatable_read", f"the second read was answered {answer.status}", str(answer.status))
+        return [unknown.shown_by(again[-1])]
     if unsigned(seen.value(again[-1])) == unsigned(seen.value(first)):
         return []
     return [
@@ -75,7 +77,7 @@ def repeatable_read(seen: Evidence) -> Findings:
             f"{step.operation.method} {step.operation.path} answers the second read with something else",
             sources=[step.operation.source],
             observed=show(answer.body.decode("utf-8", "replace")),
-        )
+        ).shown_by(again[-1])
     ]
 
 
@@ -99,9 +101,8 @@ def early_result(seen: Evidence) -> Findings:
         answer, step = exchange.response, seen.flow.cancel
         if answer is not None and step is not None and answer.status < 300:
             message = "a job that had completed could still be cancelled"
-            found.append(
-                seen.grade("job_lifecycle", message, sources=[step.operation.source], observed=str(answer.status))
-            )
+            finding = seen.grade("job_lifecycle", message, sources=[step.operation.source], observed=str(answer.status))
+            found.append(finding.shown_by(exchange))
     return once(found) if seen.probes("early-result", "cancel-finished") else None
 
 
@@ -114,7 +115,8 @@ def _early(seen: Evidence, exchange: Exchange) -> list[Finding]:
     if not early or [output.url for output in early] == [output.url for output in seen.outputs]:
         return []
     message = "the result had outputs before the job was done, and later others"
-    return [seen.grade("job_lifecycle", message, sources=[step.operation.source], observed=show(early[0].url or ""))]
+    finding = seen.grade("job_lifecycle", message, sources=[step.operation.source], observed=show(early[0].url or ""))
+    return [finding.shown_by(exchange)]
 
 
 def second_download(seen: Evidence) -> Findings:
@@ -136,5 +138,5 @@ def second_download(seen: Evidence) -> Findings:
             sources=[field.source if field else None],
             expected="the same",
             observed=str(answer.status),
-        )
+        ).shown_by(again[-1])
     ]

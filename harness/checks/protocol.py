@@ -125,10 +125,11 @@ def not_a_server_error(seen: Evidence) -> Findings:
         kind = "a valid request" if seen.expects_acceptance else "an invalid request"
         message = f"{kind} was answered {first}, {twice}"
         return [Finding(name, verdict, seen.case.id, message, None, "no 5xx", _refusal(seen))]
-    later = _server_error(seen.call.of("status", "result"))
-    if later is not None:
-        message = "the provider answered a read with a server error and went on"
-        return [Finding(name, Verdict.WARN, seen.case.id, message, None, "no 5xx", str(later))]
+    for read in seen.call.of("status", "result"):
+        if (later := _server_error([read])) is not None:
+            message = "the provider answered a read with a server error and went on"
+            finding = Finding(name, Verdict.WARN, seen.case.id, message, None, "no 5xx", str(later))
+            return [finding.shown_by(read)]
     return []
 
 
@@ -144,7 +145,7 @@ def _answered(exchanges: Sequence[Exchange]) -> bool:
 def status_code_conformance(seen: Evidence) -> Findings:
     """Every answer has a status that the document gives for its operation."""
     found = []
-    for _, step, answer in seen.answers:
+    for exchange, step, answer in seen.answers:
         operation = step.operation
         if 300 <= answer.status < 400 or operation.answer(answer.status) is not None:
             continue
@@ -158,15 +159,17 @@ def status_code_conformance(seen: Evidence) -> Findings:
         )
         if answer.status >= 400:  # none of the documents lists the refusals it knows as complete
             finding = finding.weighed(Verdict.WARN)
-        found.append(finding)
+        found.append(finding.shown_by(exchange))
     return once(found)
 
 
 def no_redirect(seen: Evidence) -> Findings:
     """No API call is answered with a redirect; it would carry the request, and a key, elsewhere."""
     return once([
-        seen.grade("no_redirect", f"{step.operation.method} {step.operation.path} was redirected", observed=str(a.status))
-        for _, step, a in seen.answers
+        seen.grade(
+            "no_redirect", f"{step.operation.method} {step.operation.path} was redirected", observed=str(a.status)
+        ).shown_by(exchange)
+        for exchange, step, a in seen.answers
         if 300 <= a.status < 400
     ])  # fmt: skip
 
@@ -174,7 +177,7 @@ def no_redirect(seen: Evidence) -> Findings:
 def content_type_conformance(seen: Evidence) -> Findings:
     """Every answer has a media type that the document gives for its status."""
     found = []
-    for _, step, answer in seen.answers:
+    for exchange, step, answer in seen.answers:
         documented = step.operation.answer(answer.status) or {}
         if not documented or answer.content_type in documented:
             continue
@@ -185,14 +188,14 @@ def content_type_conformance(seen: Evidence) -> Findings:
             expected=" or ".join(documented),
             observed=answer.content_type or "none",
         )
-        found.append(finding if answer.status < 300 else finding.weighed(Verdict.WARN))
+        found.append((finding if answer.status < 300 else finding.weighed(Verdict.WARN)).shown_by(exchange))
     return once(found)
 
 
 def well_formed_json(seen: Evidence) -> Findings:
     """Every answer that calls itself JSON is JSON that no two parsers read differently."""
     found = []
-    for _, step, answer in seen.answers:
+    for exchange, step, answer in seen.answers:
         if answer.content_type not in JSON_TYPES or 300 <= answer.status < 400:
             continue
         try:
@@ -203,7 +206,7 @@ def well_formed_json(seen: Evidence) -> Findings:
                     "well_formed_json",
                     f"the answer of {step.operation.method} {step.operation.path} is not well-formed: {error}",
                     observed=show(answer.body[:120].decode("utf-8", "replace")),
-                )
+                ).shown_by(exchange)
             )
     return once(found)
 
@@ -224,7 +227,7 @@ def response_schema_conformance(seen: Evidence) -> Findings:
                     about=violation.about,
                     expected=violation.expected,
                     observed=violation.observed,
-                )
+                ).shown_by(exchange)
             )
     return once(found)
 
@@ -267,7 +270,7 @@ def error_shape(seen: Evidence) -> Findings:
                     sources=[_whole(shape, step.operation.source)],
                     about=[str(shape.schema["x-at"])],
                     observed=show(answer.body.decode("utf-8", "replace")),
-                )
+                ).shown_by(exchange)
             )
             continue
         for violation in violations(shape.schema, value):
@@ -279,7 +282,7 @@ def error_shape(seen: Evidence) -> Findings:
                     about=violation.about,
                     expected=violation.expected,
                     observed=violation.observed,
-                )
+                ).shown_by(exchange)
             )
     return once([seen.about_refusal(finding) for finding in found])
 
@@ -305,18 +308,21 @@ def job_lifecycle(seen: Evidence) -> Findings:
             if word is None:
                 continue  # a missing state is the schema's business
             message = f"the state {show(word, 40)} is not documented"
-            found.append(
-                seen.grade("job_lifecycle", message, sources=[source], expected=f"one of {words}", observed=show(word))
+            finding = seen.grade(
+                "job_lifecycle", message, sources=[source], expected=f"one of {words}", observed=show(word)
             )
+            found.append(finding.shown_by(exchange))
             continue
         if _RANK[state] < _RANK[highest]:
             message = f"the job went back from {highest} to {state}"
-            found.append(seen.grade("job_lifecycle", message, sources=[source], observed=show(word)))
+            finding = seen.grade("job_lifecycle", message, sources=[source], observed=show(word))
+            found.append(finding.shown_by(exchange))
         highest = max(highest, state, key=_RANK.__getitem__)
         if state in ("queued", "running") and step.shape.outputs(value):
             outputs = next(iter(step.shape.with_role("outputs")), None)
             message = f"the job has outputs while it is {state}"
-            found.append(seen.grade("job_lifecycle", message, sources=[outputs.source if outputs else None]))
+            finding = seen.grade("job_lifecycle", message, sources=[outputs.source if outputs else None])
+            found.append(finding.shown_by(exchange))
     return once(found)
 
 
@@ -380,7 +386,7 @@ def url_origin(seen: Evidence) -> Findings:
                     show_origin(link),
                     field.source,
                 )
-            found.append(finding)
+            found.append(finding.shown_by(exchange))
     return once(found) if applies else None
 
 
@@ -396,14 +402,15 @@ def transport(seen: Evidence) -> Findings:
         if exchange.step == "submit" and lost:
             found.append(seen.unknown("transport", message, reply.kind))
         else:
-            found.append(Finding("transport", Verdict.WARN, seen.case.id, message, None, "an answer", reply.kind))
+            finding = Finding("transport", Verdict.WARN, seen.case.id, message, None, "an answer", reply.kind)
+            found.append(finding.shown_by(exchange))
     return once(found)
 
 
 def limits(seen: Evidence) -> Findings:
     """No answer breaks a bound of size, headers or encoding."""
     return once([
-        seen.grade("limits", f"the answer to the {exchange.step} broke a limit: {exchange.reply.message}")
+        seen.grade("limits", f"the answer to the {exchange.step} broke a limit: {exchange.reply.message}").shown_by(exchange)
         for exchange in seen.call.exchanges
         if isinstance(exchange.reply, Failure) and exchange.reply.kind == "limit"
     ])  # fmt: skip

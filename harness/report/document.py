@@ -27,12 +27,13 @@ from harness.flow import Route, asks_without_key, without_key_request
 from harness.history import History
 from harness.metrics.cost import Cost, cost
 from harness.metrics.coverage import NO_COVERAGE, coverage
-from harness.model import Call, Case, Finding, Json, Judged, Plan, Request, RunKind, Verdict, worst
+from harness.model import Call, Case, Exchange, Finding, Json, Judged, Plan, Request, RunKind, Verdict, worst
 from harness.report import lineup, pictures, tallies, text
 from harness.report.measurement import latency, measurement, timed
 from harness.report.results import RunResult, TargetResult
 from harness.spec import Spec
 from harness.traffic import conduct_from
+from harness.transport.redact import MASK
 from harness.urls import show_origin, without_query
 
 SCHEMA_VERSION = 1
@@ -212,8 +213,32 @@ def _finding(finding: Finding, one: Judged, route: Route) -> Json:
         "source": None
         if source is None
         else {"document": source.document, "where": source.where, "states": source.states},
-        "request": curl(route, one.case, finding.body),
+        "request": shown_by(route, one.case, finding),
+        "smallest": finding.body is not None,
     }
+
+
+def shown_by(route: Route, case: Case, finding: Finding) -> str:
+    """The request that shows a finding: the least one that is known, else the one that it speaks of, else the submit."""
+    if finding.body is None and finding.about is not None:
+        return _command(route, _as_sent(route, finding.about))
+    return curl(route, case, finding.body)
+
+
+def _as_sent(route: Route, exchange: Exchange) -> Request:
+    """The request of a recorded exchange: with the key, with what stood in for it, or without, as it was."""
+    header = route.spec.credential.header
+    given = exchange.request_headers.get(header.lower())
+    keyed = given is not None and MASK in given
+    return Request(
+        step=exchange.step,
+        method=exchange.method,
+        url=exchange.url,
+        body=exchange.request_body,
+        content_type=exchange.request_headers.get("content-type"),
+        authenticated=keyed,
+        credential=None if given is None or keyed else (header, given),
+    )
 
 
 def curl(route: Route, case: Case, shorter: Mapping[str, Json] | None = None) -> str:
@@ -229,10 +254,14 @@ def _command(route: Route, request: Request) -> str:
     """A request as a command, or where one would be too long, what it is and where to find it."""
     before, data = _data(request.body or b"")
     kind = f" {request.content_type}" if request.content_type else ""
+    address = without_query(request.url)
+    if address != request.url:
+        return f"A {request.method} of {address} with a query, which may hold a signature and is not shown."
     parts = [
-        f"{before}curl --request {request.method} {shlex.quote(without_query(request.url))}",
+        f"{before}curl --request {request.method} {shlex.quote(address)}",
         *_credential(route, request),
-        f"--header 'Content-Type:{kind}'",
+        # curl puts a media type of its own to a body, unless it is told otherwise.
+        *([f"--header 'Content-Type:{kind}'"] if kind or request.step == "submit" else []),
         *data,
     ]
     command = " ".join(parts)

@@ -196,6 +196,7 @@ def _finding(finding: Finding, of: Spec) -> Json:
         "request": f"curl --request POST 'https://queue.fal.run/fal-ai/flux-pro/kontext/multi' "
         f'--header "Authorization: Key ${of.credential.env}" '
         """--header 'Content-Type: application/json' --data '{"prompt": "A harbour at dawn", "num_images": 4}'""",
+        "smallest": False,
     }
 
 
