@@ -276,7 +276,7 @@ def test_findings_without_end_are_counted_not_listed():
     """The page stays readable; report.json has them all."""
     of = runs.spec("fal/flux-pro-kontext-multi")
     rows = [
-        runs.refused(of, "prompt", f"fault-{n}", runs.finding("error_shape", runs.FAIL, f"message {n}"))
+        runs.refused(of, "prompt", f"fault-{n}", runs.finding("error_shape", runs.FAIL, "message", f"about-{n}"))
         for n in range(460)
     ]
     rows += [runs.refused(of, "seed", f"fault-{n}", runs.finding("limits", runs.FAIL, "same")) for n in range(40)]
@@ -284,6 +284,36 @@ def test_findings_without_end_are_counted_not_listed():
     assert "Further findings are in report.json." in page
     assert page.count('<article class="finding') == 400
     Page(page)
+
+
+def test_what_a_check_finds_of_a_parameter_is_one_card():
+    """Seventeen ratios and numbers of an image are one broken promise: each pair of values is a line with its cases."""
+    of = runs.spec("fal/flux-pro-kontext-multi")
+    source = runs.RATIO.source
+
+    def square(image, ratio):
+        message = f"image {image} is 265 × 265; aspect_ratio asks for {ratio}"
+        return runs.finding("image_dimensions", runs.FAIL, message, "aspect_ratio", ratio, "265 × 265", source)
+
+    ratios = [f"{n}:{n + 1}" for n in range(1, 21)]
+    rows = [
+        runs.accepted(of, n, {}, square(1, ratio), square(2, ratio)) for n, ratio in enumerate([*ratios, ratios[0]])
+    ]
+    target = runs.target_result(of, of.default_flow, rows, {}, {}, {}, "")
+    (group,) = findings.groups_of(0, target)
+    assert (group.cases, len(group.lines), group.more, group.by_value) == (21, findings.MOST_LINES, 8, True)
+    assert [(line.first["expected"], line.cases) for line in group.lines][:2] == [("1:2", 2), ("2:3", 1)]
+    page = html.render(runs.run(target))
+    assert page.count('<article class="finding') == 1
+    assert page.count("The request that shows it") == 1
+    assert "more in report.json" in page
+
+
+def test_where_the_document_is_silent_nothing_was_expected(realistic):
+    """A warning says what would be prudent."""
+    card = realistic.partition('<details class="finding warn">')[2].partition("</details>")[0]
+    assert "prudent would be" in card
+    assert "<dt>expected</dt>" not in card
 
 
 def test_the_page_is_written_without_loading_the_plots_first():

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from harness.model import Json
 from harness.report import text
-from harness.report.html.findings import Group
+from harness.report.html.findings import Group, Line
 from harness.strict import escape as token
 
 FORMS: Mapping[str, Callable[[Any], str]] = {
@@ -62,9 +62,14 @@ class Figures:
             return Markup(written)  # noqa: S704 - one of two constants
         return _data(steps, written)
 
-    def alike(self, group: Group) -> Markup:
-        """How many of a target's findings say the same as the one that it points at."""
-        return _data(["targets", group.target, "findings", group.place], str(group.size))
+    def cases(self, group: Group, line: Line | None = None) -> Markup:
+        """In how many cases a target's findings say the same as the one that it points at: all of a card, or of a line."""
+        place, cases = (group.place, group.cases) if line is None else (line.place, line.cases)
+        return _data(["targets", group.target, "findings", place], str(cases))
+
+    def more(self, group: Group) -> Markup:
+        """How many lines of a card are not shown."""
+        return _data(["targets", group.target, "findings", group.place], str(group.more))
 
 
 def _data(steps: Sequence[str | int], written: str) -> Markup:

@@ -1,17 +1,22 @@
-"""Findings that say the same, together; and where each check and parameter finds its own."""
+"""Findings of one promise, together; and where each check and parameter finds its own.
+
+Rules
+-----
+* A card is what one check found of one parameter at one place of a document: its headline is the first finding's.
+* Its lines are what was expected and observed, with the number of cases; where that does not differ, the messages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model import VERDICT_ORDER, Json, Verdict
 from harness.report import text
-from harness.report.alike import alike
 from harness.report.results import TargetResult
 
-MOST_CASES = 10
-"""Cases that a finding lists; report.json has them all."""
+MOST_LINES = 12
+"""Lines of a card; report.json has them all."""
 MOST_FINDINGS, FEWEST = 400, 20
 """Distinct findings that the page shows, and that it shows of each target at least; report.json has them all."""
 MOST_REASONS = 5
@@ -19,21 +24,31 @@ MOST_REASONS = 5
 
 
 @dataclass(frozen=True)
+class Line:
+    """What several cases have in common: the first finding, where it stands among its target's, and how many cases."""
+
+    first: Mapping[str, Json]
+    place: int
+    cases: int
+
+
+@dataclass(frozen=True)
 class Group:
-    """Findings that say the same of several cases; ``place`` is where the first one stands among its target's."""
+    """What a check found of a parameter at one place of a document, in ``cases`` cases; ``place`` is the first one's.
+
+    ``lines`` tell the findings apart, by their values or by their messages; ``more`` counts those that are not listed.
+    """
 
     anchor: str
     target: str
     first: Mapping[str, Json]
-    cases: Sequence[Mapping[str, Json]]
+    findings: Sequence[Mapping[str, Json]]
     place: int
-    size: int
+    cases: int
+    lines: Sequence[Line]
+    more: int
+    by_value: bool
     address: str | None
-
-    @property
-    def more(self) -> int:
-        """How many cases are not listed."""
-        return self.size - len(self.cases)
 
 
 def most_of(targets: int) -> int:
@@ -42,22 +57,71 @@ def most_of(targets: int) -> int:
 
 
 def groups_of(index: int, target: TargetResult) -> tuple[Group, ...]:
-    """A target's findings, the worst first, equal ones together."""
+    """A target's findings, the worst first, those of one promise together."""
     findings = target.summary["findings"]
     addresses = {one["title"]: text.web_address(one["address"]) for one in target.summary["documents"]}
-    ordered = sorted(alike(findings), key=lambda same: -VERDICT_ORDER.index(Verdict(findings[same[0]]["verdict"])))
+    ordered = sorted(
+        _together(findings, promise), key=lambda same: -VERDICT_ORDER.index(Verdict(findings[same[0]]["verdict"]))
+    )
     return tuple(
-        Group(
-            anchor=f"t{index}-f{number}",
-            target=target.spec.target,
-            first=findings[same[0]],
-            cases=[findings[place] for place in same[:MOST_CASES]],
-            place=same[0],
-            size=len(same),
-            address=_address(findings[same[0]], addresses),
-        )
+        _group(f"t{index}-f{number}", target.spec.target, findings, same, addresses)
         for number, same in enumerate(ordered)
     )
+
+
+def promise(finding: Mapping[str, Json]) -> Hashable:
+    """What findings of one card have in common: verdict, check, parameter, and the place in a document."""
+    source = finding["source"] or {}
+    return finding["verdict"], finding["check"], finding["parameter"], source.get("document"), source.get("where")
+
+
+def values(finding: Mapping[str, Json]) -> Hashable:
+    """What was expected and observed."""
+    return finding["expected"], finding["observed"]
+
+
+def _message(finding: Mapping[str, Json]) -> Hashable:
+    return finding["message"]
+
+
+def _together(
+    findings: Sequence[Mapping[str, Json]],
+    key: Callable[[Mapping[str, Json]], Hashable],
+    among: Sequence[int] | None = None,
+) -> list[list[int]]:
+    """The places of findings, those of one key together, in the order in which they come."""
+    found: dict[Hashable, list[int]] = {}
+    for place in range(len(findings)) if among is None else among:
+        found.setdefault(key(findings[place]), []).append(place)
+    return list(found.values())
+
+
+def _group(
+    anchor: str,
+    target: str,
+    findings: Sequence[Mapping[str, Json]],
+    same: Sequence[int],
+    addresses: Mapping[str, str | None],
+) -> Group:
+    apart = _together(findings, values, same)
+    by_value = len(apart) > 1
+    lines = apart if by_value else _together(findings, _message, same)
+    return Group(
+        anchor=anchor,
+        target=target,
+        first=findings[same[0]],
+        findings=[findings[place] for place in same],
+        place=same[0],
+        cases=_cases(findings, same),
+        lines=[Line(findings[line[0]], line[0], _cases(findings, line)) for line in lines[:MOST_LINES]],
+        more=max(0, len(lines) - MOST_LINES),
+        by_value=by_value,
+        address=_address(findings[same[0]], addresses),
+    )
+
+
+def _cases(findings: Sequence[Mapping[str, Json]], places: Sequence[int]) -> int:
+    return len({findings[place]["case_id"] for place in places})
 
 
 def _address(finding: Mapping[str, Json], addresses: Mapping[str, str | None]) -> str | None:
@@ -92,6 +156,6 @@ def of_parameter(groups: Sequence[Group], parameter: str) -> list[Group]:
 
 
 def by_case(groups: Sequence[Group]) -> Mapping[str, str]:
-    """Where a case's worst finding is, for the cases that a finding lists."""
-    pairs = ((case["case_id"], f"#{group.anchor}") for group in groups for case in group.cases)
+    """Where a case's worst finding is."""
+    pairs = ((one["case_id"], f"#{group.anchor}") for group in groups for one in group.findings)
     return dict(reversed(list(pairs)))
