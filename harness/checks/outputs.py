@@ -55,10 +55,10 @@ def picture(data: bytes) -> Picture:
             with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
                 name, (width, height) = FORMATS.get(image.format or ""), image.size
                 if width * height > MAX_PIXELS:
-                    return Picture(name, width, height, f"{width} x {height} pixels are over the limit of {MAX_PIXELS}")
+                    return Picture(name, width, height, f"{width} × {height} pixels are over the limit of {MAX_PIXELS}")
                 if width * height > max(FREE_PIXELS, PIXELS_A_BYTE * len(data)):
                     return Picture(
-                        name, width, height, f"{width} x {height} pixels in {len(data)} bytes are no picture"
+                        name, width, height, f"{width} × {height} pixels in {len(data)} bytes are no picture"
                     )
                 try:
                     image.load()
@@ -239,25 +239,25 @@ def image_dimensions(seen: Evidence) -> Findings:
                 found.append(
                     seen.grade(
                         "image_dimensions",
-                        f"image {number + 1} is {image.width} x {image.height}; {parameter.name} asks for {asked[0]}",
+                        f"image {number + 1} is {image.width} × {image.height}; {parameter.name} asks for {asked[0]}",
                         sources=[parameter.source],
                         about=[parameter.at] if parameter.name not in seen.case.body else [],
                         parameter=parameter.name,
                         expected=asked[0],
-                        observed=f"{image.width} x {image.height}",
+                        observed=f"{image.width} × {image.height}",
                     )
                 )
         declared = (file.output.width, file.output.height)
         if all(declared) and declared != (image.width, image.height):
             width = seen.field("output_width")
-            message = f"image {number + 1} is declared as {declared[0]} x {declared[1]}; the file is {image.width} x {image.height}"
+            message = f"image {number + 1} is declared as {declared[0]} × {declared[1]}; the file is {image.width} × {image.height}"
             found.append(
                 seen.grade(
                     "image_dimensions",
                     message,
                     sources=[width.source if width else None],
-                    expected=f"{declared[0]} x {declared[1]}",
-                    observed=f"{image.width} x {image.height}",
+                    expected=f"{declared[0]} × {declared[1]}",
+                    observed=f"{image.width} × {image.height}",
                 )
             )
     return found

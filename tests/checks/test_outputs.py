@@ -326,7 +326,7 @@ def test_no_bytes_crash_the_reading_of_a_picture(noise: bytes, at: int, name: st
     assert isinstance(picture(bytes(data)), Picture)
 
 
-@pytest.mark.parametrize(("side", "expected"), [(8193, "8193 x 8193 pixels are over"), (20_000, "it cannot be opened")])
+@pytest.mark.parametrize(("side", "expected"), [(8193, "8193 × 8193 pixels are over"), (20_000, "it cannot be opened")])
 def test_a_decompression_bomb_is_not_decoded(side: int, expected: str) -> None:
     """A picture that claims more pixels than the limit is refused by its header."""
     header = bytearray(drawn())

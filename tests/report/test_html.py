@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -163,10 +164,10 @@ def test_the_head_answers_what_a_reader_asks_first(realistic):
             "Flux Pro Kontext Multi API › Input Schema > num_images"
         ),
         (
-            "fal/flux-pro-kontext-multi 13.9 s at p95 its 95 % interval, ≥ 11.3 s, has no upper end; for others there are too "
-            "few jobs to say"
+            "fal/flux-pro-kontext-multi 13.9 s at p95 of total (at least 11.3 s, 24 jobs); too few jobs for a p95: "
+            "umodelverse/flux-kontext-pro, wavespeed/flux-kontext-pro-multi"
         ),
-        "at most $2.08, since 2 charges are unknown",
+        "images asked for; at most $2.08, since 2 charges are unknown",
         "the run is not complete",
     ):
         assert part in head
@@ -187,7 +188,46 @@ def test_the_fastest_is_told_apart_only_by_its_interval(bounds, level, unbounded
         f"{name}/{name}": {"latency": {"total": {"p95": dict(zip(("value", "low", "high"), bound, strict=True))}}}
         for name, bound in zip("ab", bounds, strict=True)
     }
-    assert lines.fastest(targets) == lines.Fastest("a/a", "p95", level, 1, unbounded, False)
+    found = lines.fastest(targets)
+    assert found == lines.Fastest("a/a", "p95", level, 1, unbounded, [])
+    assert found.clear is (not level and not unbounded)
+
+
+def test_nobody_wins_where_intervals_overlap_or_have_no_end():
+    """The card names the lowest figure as that, and not as the fastest."""
+    page = html.render(runs.run(runs.fal_queue(), _slower()))
+    card = " ".join("".join(Page(page.partition("<dt>How fast?</dt><dd>")[2].partition("</dd>")[0]).text).split())
+    assert card.startswith(
+        "No clear winner at p95 of total lowest: fal/flux-pro-kontext-multi 13.9 s (at least 11.3 s, 24 jobs)"
+    )
+    assert "not told apart from any other" in card
+
+
+def _slower():
+    target = runs.umodelverse_sync()
+    total = runs.distribution(runs.spread(24, 9.5, 0.9))
+    return replace(target, summary={**target.summary, "latency": {**target.summary["latency"], "total": total}})
+
+
+def test_a_simulated_failure_is_no_provider_s():
+    """The red lines of the head, cut out, still say so."""
+    head = Page(
+        html.render(runs.realistic("simulate", None))
+        .partition('<ul class="failures"')[2]
+        .partition("</ul>")[0]
+        .partition(">")[2]
+    )
+    assert " ".join("".join(head.text).split()).startswith("simulated fal/flux-pro-kontext-multi fails")
+    assert "simulated fal" not in html.render(runs.realistic())
+
+
+def test_the_words_of_the_latency_table_are_explained(realistic):
+    """Each phase, each method, and what censored means."""
+    assert {"submit", "queue", "inference", "total", "result", "download", "end_to_end", "reported_inference"} <= set(
+        html.TERMS
+    )
+    assert {"exact", "midpoint", "npmle", "censored"} <= set(html.TERMS)
+    assert all(meaning in realistic for meaning in html.TERMS.values())
 
 
 def test_a_cell_opens_its_findings(realistic):

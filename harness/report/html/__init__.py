@@ -47,6 +47,21 @@ CAPTIONS = {
     "stand side by side.",
     "timeline": "Each bar is a job, in as many lanes as were in flight at once, in this order:",
 }
+TERMS = {
+    "submit": "from sending the request to its answer",
+    "queue": "from that answer until the job ran",
+    "inference": "from running until it was completed",
+    "total": "from sending the request until the job was completed",
+    "result": "the read of the result, where it is one of its own",
+    "download": "the fetching of the images",
+    "end_to_end": "from sending the request until every image had been fetched",
+    "reported_inference": "what the provider itself says that it took",
+    "exact": "each duration was seen from both its ends",
+    "midpoint": "each lies between two polls, and counts as the middle",
+    "npmle": "each lies between two polls; the likeliest distribution is taken from all of them together",
+    "censored": "jobs that failed or met the deadline: they count as longer than any other",
+}
+"""The words of the latency table."""
 
 
 def render(result: RunResult) -> str:
@@ -81,7 +96,13 @@ def _environment() -> Environment:
         "command": lambda said, longest: text.visible(text.command(said, longest), MOST_COMMAND, keep="\n"),
         "is_command": text.is_command,
     }
-    environment.globals |= {"glyphs": GLYPHS, "words": WORDS, "captions": CAPTIONS, "nothing": text.NOTHING}
+    environment.globals |= {
+        "glyphs": GLYPHS,
+        "words": WORDS,
+        "captions": CAPTIONS,
+        "terms": TERMS,
+        "nothing": text.NOTHING,
+    }
     return environment
 
 
@@ -116,6 +137,7 @@ def _view(result: RunResult) -> dict[str, Any]:
         "more_failures": len(failed) > findings.MOST_REASONS,
         "fastest": lines.fastest(targets),
         "covered": _ends(targets, "coverage", "one_way") if not bench else [],
+        "paired": _ends(targets, "coverage", "two_way_values") if not bench else [],
         "groups": dict(zip(targets, groups, strict=True)),
         "cut": {name: len(one) > most for name, one in zip(targets, found, strict=True)},
         "checks": list(lines.check_rows(targets, groups)),

@@ -21,7 +21,7 @@ Reports = Mapping[str, Mapping[str, Json]]
 class Fastest:
     """Which target is fastest at a quantile, and which others its interval does not tell it apart from.
 
-    ``others`` counts those that are compared with it, ``unknown`` says that others were timed and have no such quantile.
+    ``others`` counts those that are compared with it, ``unknown`` are those that were timed and have no such quantile.
     """
 
     target: str
@@ -29,7 +29,12 @@ class Fastest:
     level: Sequence[str]
     others: int
     unbounded: bool
-    unknown: bool
+    unknown: Sequence[str]
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is told apart from all that are compared with it."""
+        return not self.level and not self.unbounded
 
 
 def fastest(targets: Reports) -> Fastest | None:
@@ -41,8 +46,8 @@ def fastest(targets: Reports) -> Fastest | None:
             high = known[first]["high"]
             rest = {target: found for target, found in known.items() if target != first}
             level = [t for t, found in rest.items() if high is None or found["low"] is None or found["low"] <= high]
-            timed = sum(_quantile(target, "p50") is not None for target in targets.values())
-            return Fastest(first, name, level, len(rest), high is None, len(known) < timed)
+            unknown = [t for t, one in targets.items() if t not in known and one["latency"].get("total", {}).get("n")]
+            return Fastest(first, name, level, len(rest), high is None, unknown)
     return None
 
 
