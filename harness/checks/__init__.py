@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ def _together(*checks: Check) -> Check:
         found = [findings for one in checks if (findings := one(seen)) is not None]
         return [finding for findings in found for finding in findings] if found else None
 
+    check.__doc__ = checks[0].__doc__
     return check
 
 
@@ -72,6 +74,12 @@ CHECKS: Mapping[str, Check] = {
     "billed_units": billing.units_are_images,
 }
 STALLED_JOBS = 3
+
+
+def promise(name: str) -> str:
+    """What a check asks for, in half a line: the first clause of its docstring; empty for a name that is no check's."""
+    check = CHECKS.get(name)
+    return re.split(r"[;:.](?:\s|$)", (check.__doc__ or "") if check is not None else "")[0]
 
 
 def judge(

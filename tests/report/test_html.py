@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from harness.checks import CHECKS, promise
 from harness.model import Response
 from harness.report import html, pictures
 from harness.report.html import findings, lines
@@ -219,6 +220,15 @@ def test_a_simulated_failure_is_no_provider_s():
     )
     assert " ".join("".join(head.text).split()).startswith("simulated fal/flux-pro-kontext-multi fails")
     assert "simulated fal" not in html.render(runs.realistic())
+
+
+def test_every_check_says_what_it_asks_for(realistic):
+    """In half a line that is its docstring's own first clause, beneath its name."""
+    promises = {name: promise(name) for name in CHECKS}
+    assert [name for name, said in promises.items() if not 10 < len(said) <= 100] == []
+    assert promises["image_count"] == "As many distinct images come back as were asked for"
+    assert promises["not_a_server_error"] == "No request is answered with a 5xx"
+    assert promises["image_count"] in realistic
 
 
 def test_the_words_of_the_latency_table_are_explained(realistic):

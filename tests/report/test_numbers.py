@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.checks import CHECKS, promise
 from harness.report import document, html, text
 from harness.report.html.figures import FORMS
-from harness.report.html.findings import MOST_LINES, promise, values
+from harness.report.html.findings import MOST_LINES, values
+from harness.report.html.findings import promise as of_card
 from harness.strict import resolve
 from harness.targets import Request
 from tests.calls import SPECS, simulated
@@ -97,7 +99,7 @@ def written(value):
 
 def counted(findings, first):
     """In how many cases the same promise was broken, in how many in the same way, and how many ways are not shown."""
-    same = [one for one in findings if promise(one) == promise(first)]
+    same = [one for one in findings if of_card(one) == of_card(first)]
     for way in (lambda _: None, values, lambda one: one["message"]):
         yield len({one["case_id"] for one in same if way(one) == way(first)})
         yield len({way(one) for one in same}) - MOST_LINES
@@ -118,7 +120,8 @@ def test_every_figure_is_the_value_that_it_points_at(result, page):
 def test_every_other_number_is_part_of_a_text_of_the_report(result, page):
     """Outside the figures, digits come from texts of report.json, from its reasons, or from the page's own sentences."""
     report = json.loads(document.dump(result.document))
-    own = " ".join(path.read_text("utf-8") for path in TEMPLATES.iterdir()) + " ".join(html.CAPTIONS.values())
+    own = " ".join(path.read_text("utf-8") for path in TEMPLATES.iterdir())
+    own += " ".join((*html.CAPTIONS.values(), *map(promise, CHECKS)))
     known = {token for said in (*strings(report), own) for token in NUMBER.findall(text.visible(said, 10**6))}
     reasons = {" ".join(reason.split()) for reason in text.reasons(report)}
     title = f"{html.WORDS[report['totals']['verdict']]} · {text.mode_line(report['run'])}"

@@ -22,6 +22,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from harness.checks import promise
 from harness.report import palette, text
 from harness.report.document import MOST_COMMAND
 from harness.report.html import findings, lines
@@ -92,6 +93,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "visible": text.visible,
         "address": text.web_address,
+        "promise": promise,
         "breakable": _breakable,
         "command": lambda said, longest: text.visible(text.command(said, longest), MOST_COMMAND, keep="\n"),
         "is_command": text.is_command,
