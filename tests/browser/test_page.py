@@ -174,7 +174,7 @@ def test_the_matrix_is_walked_with_the_keyboard(browser, tmp_path):
     focused = "document.activeElement"
     page.locator("#checks .scroll").focus()
     page.keyboard.press("Tab")
-    assert page.evaluate(f"{focused}.closest('tr').querySelector('th').innerText") == "image_count"
+    assert page.evaluate(f"{focused}.closest('tr').querySelector('th code').innerText") == "image_count"
     assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
     cells = page.locator("#checks td > a, #checks td summary").count()
     for _ in range(cells - 1):

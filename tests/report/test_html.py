@@ -14,7 +14,7 @@ from PIL import Image
 from harness.checks import CHECKS, promise
 from harness.model import Response
 from harness.report import html, pictures
-from harness.report.html import findings, lines
+from harness.report.html import captions, findings, lines
 from tests.calls import FAL, seen, with_reply
 from tests.report import runs
 
@@ -229,6 +229,22 @@ def test_every_check_says_what_it_asks_for(realistic):
     assert promises["image_count"] == "As many distinct images come back as were asked for"
     assert promises["not_a_server_error"] == "No request is answered with a 5xx"
     assert promises["image_count"] in realistic
+
+
+def test_a_caption_speaks_of_nothing_that_is_not_drawn():
+    """The deadline's triangle, the unknown charge, the assumed price: each has its sentence where it is to be seen."""
+    said = captions.captions([runs.umodelverse_sync()])
+    for words in ("in grey", "triangle", "To the right", "assumed", "side by side", "200", "polling"):
+        assert words not in " ".join(said.values())
+    said = captions.captions(runs.realistic().targets)
+    for name, words in (("distributions", "in grey"), ("jobs", "triangle"), ("phases", "Hatched")):
+        assert words in said[name]
+
+
+def test_a_picture_of_a_failing_case_says_what_failed(realistic):
+    """In the finding's own line, which leads to its card."""
+    card = realistic.partition('<ul class="gallery">')[2].partition('<li class="fail">')[2].partition("</li>")[0]
+    assert re.search('<p class="fault"><a href="#t0-f[0-9]+">', card)
 
 
 def test_the_words_of_the_latency_table_are_explained(realistic):

@@ -25,7 +25,7 @@ from markupsafe import Markup, escape
 from harness.checks import promise
 from harness.report import palette, text
 from harness.report.document import MOST_COMMAND
-from harness.report.html import findings, lines
+from harness.report.html import captions, findings, lines
 from harness.report.html.figures import Figures
 from harness.report.pictures import thumbnail
 from harness.report.results import RunResult, TargetResult
@@ -35,19 +35,6 @@ MOST_COMMANDS, LONG_COMMAND = 1_000_000, 2000
 """Characters of all commands of a page; where they are more, those that are long are only in report.json."""
 GLYPHS = {"pass": "✓", "warn": "!", "unknown": "?", "fail": "✗", "masked": "○", "unsent": "·"}
 WORDS = {"pass": "pass", "warn": "warn", "unknown": "unknown", "fail": "fail", "masked": "masked", "unsent": "not sent"}
-CAPTIONS = {
-    "distributions": "The share of jobs that were done within a time, each target over the others in grey. The band is the "
-    "95 % interval at every quantile; where it runs to the edge, the sample has no bound there.",
-    "jobs": "A dot is one job (beyond 200, an evenly spaced quantile); a line through it, the interval that polling leaves "
-    "open. Band and bar: the median with its 95 % interval. Grey beneath: the middle half of the jobs. A triangle at the "
-    "edge: a job that failed or hit the deadline.",
-    "phases": "Median of each phase, end to end. Hatched: the total, where a phase is not separable. The sum of medians is "
-    "not the median of the sum.",
-    "cost-latency": "Left is cheaper, lower is faster. Up and down: the 95 % interval of the median; to the right: the cost "
-    "if every charge that nobody can say was made. A ring instead of a disc: the price is assumed. Targets of one price "
-    "stand side by side.",
-    "timeline": "Each bar is a job, in as many lanes as were in flight at once, in this order:",
-}
 TERMS = {
     "submit": "from sending the request to its answer",
     "queue": "from that answer until the job ran",
@@ -101,7 +88,6 @@ def _environment() -> Environment:
     environment.globals |= {
         "glyphs": GLYPHS,
         "words": WORDS,
-        "captions": CAPTIONS,
         "terms": TERMS,
         "nothing": text.NOTHING,
     }
@@ -142,11 +128,14 @@ def _view(result: RunResult) -> dict[str, Any]:
         "paired": _ends(targets, "coverage", "two_way_values") if not bench else [],
         "groups": dict(zip(targets, groups, strict=True)),
         "cut": {name: len(one) > most for name, one in zip(targets, found, strict=True)},
+        "faults": {name: findings.faults(one) for name, one in zip(targets, groups, strict=True)},
         "checks": list(lines.check_rows(targets, groups)),
         "roles": lines.role_rows(targets, groups),
         "contracts": {n: lines.contract(n, one, g) for (n, one), g in zip(targets.items(), groups, strict=True)},
         "timed": {name: list(lines.timed(target["latency"])) for name, target in targets.items()},
         "figures": _figures(result.targets),
+        "captions": captions.captions(result.targets),
+        "drawn": captions.drawn(result.targets),
         "thumbnails": {target.spec.target: _thumbnails(target) for target in result.targets},
     }
 

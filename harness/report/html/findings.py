@@ -155,6 +155,23 @@ def of_parameter(groups: Sequence[Group], parameter: str) -> list[Group]:
     return [group for group in groups if parameter in (group.first["parameter"] or "").split(", ")]
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What a case failed: in a line, and where its card is."""
+
+    anchor: str
+    message: str
+
+
+def faults(groups: Sequence[Group]) -> Mapping[str, Fault]:
+    """The first failure of each case that has one."""
+    found: dict[str, Fault] = {}
+    for group in groups:
+        for one in group.findings if group.first["verdict"] == "fail" else ():
+            found.setdefault(one["case_id"], Fault(group.anchor, one["message"]))
+    return found
+
+
 def by_case(groups: Sequence[Group]) -> Mapping[str, str]:
     """Where a case's worst finding is."""
     pairs = ((one["case_id"], f"#{group.anchor}") for group in groups for one in group.findings)

@@ -174,7 +174,7 @@ def _panels(targets: Sequence[TargetResult], width: int, ink: Ink) -> Figure:
             under = left + scale.share(place) * (across - 26)
             write(figure, under, top + head + tall + 10, f"{place:g}", ha="center", color=ink["muted"], size=SMALL)
         for other in curves[:index] + curves[index + 1 :]:
-            _curve(axes, other, scale, _BEHIND, color=ink["muted"], alpha=0.35, linewidth=1, zorder=1)
+            _curve(axes, other, scale, _BEHIND, color=ink["muted"], alpha=0.7, linewidth=1, zorder=2.5)
         _band(axes, curves[index], scale, ink)
         _curve(axes, curves[index], scale, _DOTS, color=ink["dot"], linewidth=2, zorder=3)
         if curves[index] and math.isinf(curves[index][-1]):
