@@ -20,7 +20,7 @@ from harness.history import History, read
 from harness.model import VERDICT_ORDER, Verdict, worst
 from harness.report import document, text
 from harness.report.results import RunResult
-from harness.simulator import Variation
+from harness.simulator import Variation, faults_for
 from harness.targets import Request
 from tests.calls import FAL, GATEWAY, KEY, MULTI, ORIGIN, SPECS, WAVESPEED, Run, simulated, whole_run
 
@@ -363,6 +363,9 @@ def test_a_finding_about_a_read_shows_the_read_and_not_the_submit() -> None:
 
 
 def test_only_a_request_that_was_looked_for_is_called_the_smallest() -> None:
-    """Isolation leaves a smaller body with its finding; otherwise the request is the case's own."""
-    (one,) = {finding["smallest"] for finding in build(failing_run().history)["targets"][FAL.target]["findings"]}
-    assert one is False
+    """Isolation leaves a smaller body with its finding, which is shown; otherwise the request is the case's own."""
+    (fault,) = [one for one in faults_for(FAL) if one.id.endswith(":refuses-guidance_scale-maximum")]
+    refusing = short(FAL, variations={FAL.target: (fault.variation(),)}, max_cases=None)
+    for run_, expected in ((failing_run(), {False}), (refusing, {True})):
+        found = [f for f in build(run_.history)["targets"][FAL.target]["findings"] if f["verdict"] == "fail"]
+        assert {one["smallest"] for one in found} == expected

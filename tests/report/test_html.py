@@ -382,6 +382,28 @@ def test_where_the_document_is_silent_nothing_was_expected(realistic):
     assert "<dt>expected</dt>" not in card
 
 
+def test_commands_are_whole_until_they_are_too_much_for_a_page():
+    """Three hundred commands of 15 kB are named and not shown; a few are shown to their last character."""
+    of, command = runs.spec("fal/flux-pro-kontext-multi"), f"curl --data-raw '{'a' * 15_000}'"
+    for number, shown in ((3, True), (300, False)):
+        rows = [
+            runs.refused(of, "seed", f"fault-{n}", runs.finding("limits", runs.FAIL, "said", f"about-{n}"))
+            for n in range(number)
+        ]
+        target = runs.target_result(of, of.default_flow, rows, {}, {}, {}, "")
+        for one in target.summary["findings"]:
+            one |= {"request": command}
+        page = html.render(runs.run(target))
+        assert ("a" * 15_000 in page) is shown
+        assert ("The command is too long to be shown here" in page) is not shown
+        assert len(page) < 3_000_000
+
+
+def test_a_quantile_that_is_not_known_has_no_interval(realistic):
+    """A bound of what has no value says nothing."""
+    assert "–<span" not in realistic.partition('id="latency-c"')[2].partition("</table>")[0]
+
+
 def test_the_page_is_written_without_loading_the_plots_first():
     """Start-up is quick: matplotlib and numpy come with the first figure."""
     code = "import sys, harness.report.html, harness.report.terminal; print({'matplotlib', 'numpy'} & set(sys.modules))"

@@ -81,7 +81,7 @@ def values(finding: Mapping[str, Json]) -> Hashable:
 
 
 def _message(finding: Mapping[str, Json]) -> Hashable:
-    return finding["message"]
+    return str(finding["message"])
 
 
 def _together(
