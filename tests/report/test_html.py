@@ -301,6 +301,19 @@ def test_chips_say_what_is_left_open_and_what_was_not_sent():
     ]
 
 
+def test_a_chip_leads_to_the_finding_that_blames_it_and_to_no_other():
+    """A value that fails leads to its parameter's card; what passed leads nowhere, whatever else its case shows."""
+    targets, (groups, *_) = _targets_and_groups()
+    name = next(iter(targets))
+    rows = lines.contract(name, targets[name], groups)
+    anchors = {f"#{group.anchor}": group for group in groups}
+    chips = [(row.name, chip) for row in rows for chip in (*row.values, *row.faults)]
+    assert {chip.href for _, chip in chips if chip.verdict in ("pass", "masked", "unsent")} == {None}
+    failed = [(parameter, anchors[chip.href or ""]) for parameter, chip in chips if chip.verdict == "fail"]
+    assert failed
+    assert all(group.first["parameter"] == parameter for parameter, group in failed)
+
+
 def test_a_picture_that_redirects_to_no_address_was_not_fetched():
     """Whatever a provider answers, the report is made."""
     lost = with_reply(seen(FAL), "asset", lambda _: Response(302, {"location": "http://[::1"}, b""))

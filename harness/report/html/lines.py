@@ -179,16 +179,33 @@ def contract(name: str, target: Mapping[str, Json], groups: Sequence[Group]) -> 
     for place, parameter in enumerate(target["parameters"]):
         path = ("targets", name, "parameters", place, "accepts")
         values = [
-            Chip(label, one["verdict"], (*path, label, "cases") if one["cases"] > 1 else ())
+            Chip(
+                label,
+                one["verdict"],
+                (*path, label, "cases") if one["cases"] > 1 else (),
+                _named(groups, parameter["name"], one["verdict"]),
+            )
             for label, one in parameter["accepts"].items()
         ]
         faults = [
-            Chip(fault, one["verdict"], (), hrefs.get(one["case_id"]), one["expect"] == "either")
+            Chip(
+                fault,
+                one["verdict"],
+                (),
+                None if one["verdict"] == "pass" else hrefs.get(one["case_id"]),
+                one["expect"] == "either",
+            )
             for fault, one in parameter["refuses"].items()
         ]
         if values or faults:
             found.append(Contract(parameter["name"] or WHOLE_REQUEST, values, faults))
     return found
+
+
+def _named(groups: Sequence[Group], parameter: str | None, verdict: str) -> str | None:
+    """Where the finding is that blames a parameter's value; a value that passed, or is masked, has none."""
+    blaming = of_parameter(groups, parameter) if parameter else []
+    return next((f"#{group.anchor}" for group in blaming if group.first["verdict"] == verdict), None)
 
 
 # ---------------------------------------------------------------- latency
