@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -270,13 +271,13 @@ RECORDED = ("tier", "repeats", "explore", "plan", "concurrency", "deadline", "po
 
 def _require_as_recorded(options: dict[str, Any]) -> None:
     for name in RECORDED:
-        if options[name] not in (None, False, ()) and (name, options[name]) != ("explore", 0):
+        if options[name] not in (None, False, ()):
             raise _decided("base-url" if name == "base_urls" else name.replace("_", "-"))
 
 
 def _require_as_frozen(options: dict[str, Any]) -> None:
     for name in FROZEN:
-        if options[name] not in (None, False) and (name, options[name]) != ("explore", 0):
+        if options[name] not in (None, False):
             raise UsageError(f"--{name} would change what --plan has decided: leave it out, or plan again")
 
 
@@ -349,13 +350,16 @@ def plan(
 ) -> None:
     """Show what would be sent, why, and what it costs, in this tier and in the others; send nothing."""
     if detect is not None:
+        idle = sorted(given(click.get_current_context()) & {"--tier", "--repeats", "--explore", "--seed"})
+        if idle:
+            raise UsageError(f"{idle[0]} says nothing of the benches that --detect plans: leave it out")
         detection(targets, options["flow"], detect, past, as_json=as_json)
         return
     if past:
         raise UsageError("--past belongs to --detect: say which change is to be seen")
 
     from harness.planning.file import dump
-    from harness.planning.show import about, show
+    from harness.planning.show import MOST_SHOWN, about, least, show
     from harness.spec import find
     from harness.spec.show import console
     from harness.targets import Request, flow_of, plan_of, price_of
@@ -363,10 +367,12 @@ def plan(
     settings, specs = config(), find(targets)
     offers = []
     for spec in specs:
-        by_tier = {
-            tier: plan_of(spec, flow_of(spec, options["flow"]), Request("live", **{**options, "tier": tier}), settings)
-            for tier in TIERS
-        }
+        flow, asked = flow_of(spec, options["flow"]), Request("live", **options)
+        by_tier = {asked.tier: plan_of(spec, flow, asked, settings)}
+        for tier in TIERS:
+            if tier not in by_tier and least(by_tier[asked.tier], tier) <= MOST_SHOWN:
+                by_tier[tier] = plan_of(spec, flow, replace(asked, tier=tier), settings)
+        by_tier = {tier: by_tier[tier] for tier in TIERS if tier in by_tier}
         offers.append((spec, by_tier, price_of(spec, settings)))
     if as_json:
         said = {spec.target: about(by_tier, price) for spec, by_tier, price in offers}

@@ -30,7 +30,7 @@ from harness.secret import BoundKey, Secret
 from harness.spec import Flow, Spec, Step
 from harness.transport.live import AiohttpTransport
 from harness.transport.wire import Wire
-from harness.urls import origin
+from harness.urls import fault_of, origin
 
 RANKS: Mapping[State, int] = {"queued": 0, "running": 1, "completed": 2, "failed": 2, "cancelled": 2}
 SECONDS = 60.0
@@ -131,12 +131,19 @@ def machine(
         UsageError: the server is one that the spec documents, where submits cost money.
     """
     route = Route(spec, flow or spec.default_flow, base_url.rstrip("/"))
-    if origin(base_url) in set(map(origin, spec.servers)):
+    if fault := fault_of(base_url):
+        raise UsageError(f"the base URL {base_url!r} cannot be used: {fault}")
+    if _host(base_url) in set(map(_host, spec.servers)):
         raise UsageError(
             f"{base_url} is the provider's, and each submit costs: name a simulator or a server of your own"
         )
     make = client or (lambda route: over_http(route, key))
     return _machine(route, make, strategies.requests(spec, assets, flow=route.flow))
+
+
+def _host(url: str) -> str:
+    """The host that a URL leads to, whatever its scheme and port."""
+    return origin(url)[1].rstrip(".")
 
 
 def _machine(
@@ -168,7 +175,9 @@ def _machine(
             if flow.status is None:
                 assert _outputs(flow.submit, answer), f"a synchronous answer holds no output: {answer}"
                 return multiple()
-            job_id = str(shape.one("job_id", answer))
+            named = shape.one("job_id", answer)
+            assert named is not None, f"a submit was answered without the id of its job: {answer}"
+            job_id = str(named)
             assert job_id not in self.ids, f"two jobs have the id {job_id}"
             self.ids.add(job_id)
             job = Job(answer, job_id, state_of(flow, flow.submit, answer) or "queued")
@@ -199,7 +208,7 @@ def _machine(
         @precondition(lambda _: flow.cancel is not None)
         @rule(job=jobs)
         def cancel(self, job: Job) -> None:
-            """What was asked to be cancelled ends, and what had ended stays as it is."""
+            """What had ended stays as it is; whether a cancel is heeded, no document promises."""
             reply = self.read("cancel", flow.cancel, job)
             assert reply.status < 500, f"cancelling job {job.id} was answered {reply.status}"
             job.cancelled |= job.state != "completed"

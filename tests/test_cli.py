@@ -146,6 +146,29 @@ def test_a_plan_says_what_it_covers(tier: str, covers: tuple[int, int, int], tmp
     assert {"one-way", "core", "pairwise"} <= set(re.findall(r"^[a-z-]+", said, re.MULTILINE))
 
 
+def test_a_tier_that_would_take_minutes_is_not_planned_to_be_looked_at(tmp_path: Path) -> None:
+    """Two parameters of 100 members: what the other tiers take at least is said instead."""
+    text = (ROOT / "specs" / "wavespeed" / "flux-kontext-pro-multi.yaml").read_text()
+    where = "        aspect_ratio:\n"
+    assert text.count(where) == 1
+    one = "        {}:\n          enum: {}\n          x-harness:\n            source: {{document: api, where: a, states: b}}\n"
+    wide = "".join(one.format(name, list(range(100))) for name in ("wide", "broad"))
+    (tmp_path / "wide.yaml").write_text(text.replace(where, wide + where))
+    done = harness("plan", "./wide.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"^(core|pairwise) takes some 10201 requests or more: --tier", done.stdout, re.MULTILINE) == [
+        "core",
+        "pairwise",
+    ]
+
+
+@pytest.mark.parametrize("option", [("--explore", "3"), ("--tier", "core"), ("--repeats",)])
+def test_what_detection_has_no_use_for_is_refused(option: tuple[str, ...], tmp_path: Path) -> None:
+    """A plan of benches has no tier."""
+    done = harness("plan", "fal", "--detect", "p50=30%", *option, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n"), option[0] in done.stderr) == (2, 1, True)
+
+
 def test_a_plan_in_a_file_is_sent_as_it_stands(tmp_path: Path) -> None:
     """What was decided on is what is paid for: the cases of ``harness plan --json``, and no option that would change them."""
     printed = harness("plan", "wavespeed", "--explore", "2", "--json", cwd=tmp_path)

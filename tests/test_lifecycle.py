@@ -91,7 +91,15 @@ def test_over_http() -> None:
         run_state_machine_as_test(harness.lifecycle.machine(FAL, urls["fal:queue"], KEY), settings=HTTP)
 
 
-def test_a_provider_is_refused() -> None:
-    """Submits cost there, and Hypothesis makes hundreds."""
+@pytest.mark.parametrize("url", ["https://queue.fal.run/", "http://queue.fal.run", "https://QUEUE.fal.run.:443"])
+def test_a_provider_is_refused(url: str) -> None:
+    """However it is spelled: submits cost there, and Hypothesis makes hundreds."""
     with pytest.raises(UsageError, match="each submit costs: name a simulator or a server of your own"):
-        machine(FAL, "https://queue.fal.run/", KEY)
+        machine(FAL, url, KEY)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "http://key@localhost"])
+def test_what_is_no_base_url_is_refused(url: str) -> None:
+    """Before an example asks it, with what is wrong with it."""
+    with pytest.raises(UsageError, match="cannot be used"):
+        machine(FAL, url, KEY)

@@ -83,7 +83,7 @@ def priced(plan: Plan, spec: Spec, usd_per_image: Decimal) -> Plan:
 def _priced(case: Case, spec: Spec, usd_per_image: Decimal) -> Case:
     # More than a body asks for is what whoever rounds a fraction makes of it; no body is a question about a job.
     images = 0 if UNKNOWN_JOB in case.probes else max(case.images, spec.images_asked(case.body))
-    return replace(case, images=images, usd=usd_per_image * images)
+    return replace(case, images=images, usd=usd_per_image * images if images else Decimal(0))
 
 
 def unsound(plan: Plan) -> str | None:

@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -21,10 +22,13 @@ from rich.text import Text
 from harness.metrics.cost import UsdPrice
 from harness.metrics.coverage import coverage
 from harness.model import Case, Json, Plan
+from harness.planning import TIERS
 from harness.spec import Spec
 
 MEASURES = {"labels": "one_way", "pairs of classes": "two_way_classes", "pairs of labels": "two_way_values"}
 BLOCKS = 10
+MOST_SHOWN = 1000
+"""A tier of more requests than this is planned where it is asked for, and not to be looked at beside another."""
 
 
 def show(spec: Spec, by_tier: Mapping[str, Plan], tier: str, price: UsdPrice, to: Console) -> None:
@@ -35,9 +39,17 @@ def show(spec: Spec, by_tier: Mapping[str, Plan], tier: str, price: UsdPrice, to
     to.print(_cases(plan))
     to.print(Text(""))
     to.print(_tiers(by_tier, tier))
+    for other in (other for other in TIERS if other not in by_tier):
+        to.print(Text(f"{other} takes some {least(plan, other)} requests or more: --tier {other} plans them"))
     for line in _notes(plan, price):
         to.print(Text(line))
     to.print(Text(""))
+
+
+def least(plan: Plan, tier: str) -> int:
+    """The fewest requests of a tier: as many as the two largest domains have pairs of what it pairs."""
+    sizes = [len(domain if tier == "pairwise" else set(domain.values())) for domain in plan.domains.values()]
+    return max(sizes, default=0) if tier == "one-way" else math.prod(sorted(sizes)[-2:])
 
 
 def about(by_tier: Mapping[str, Plan], price: UsdPrice) -> Json:
