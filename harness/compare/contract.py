@@ -7,6 +7,10 @@ Rules
   document. The same promise broken the same way has the same fingerprint in every run, whatever a provider says.
 * What a provider says is compared apart, with everything masked in it that differs from request to request: addresses,
   identifiers, long numbers. Short numbers stay: a limit in a message is part of the contract.
+* Answers are kept by **question**: of a check that is the case, of a bench what all its prompts have in common. Another
+  seed is then asked the same.
+* A check is **undecided** on a question where its verdict was unknown; where no answer came, so is every check that did not
+  come to a verdict: what did not apply to a lost request was not asked.
 * Undocumented fields are told by path. Below a free-form object nothing is undocumented.
 """
 
@@ -19,9 +23,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from harness.checks import CHECKS
 from harness.checks.evidence import Evidence
 from harness.flow import Route, body_json
 from harness.model import VERDICT_ORDER, Call, Finding, Json, Judged, Outcome, Plan, Verdict
+from harness.planning.workload import question
 from harness.report.results import TargetResult
 
 MOST_CASES, MOST_FIELDS, MESSAGE = 5, 100, 160
@@ -66,24 +72,27 @@ class Found:
 class Contract:
     """What one run found out.
 
-    ``answers`` says of each case that was sent whether it was accepted, refused or ``unknown``; ``refusals`` what was
-    answered to those that were refused; ``fields`` are the undocumented ones; ``unknown`` are the checks without a
-    verdict, as ``check case``.
+    ``answers`` says of each question whether it was ``accepted``, ``refused``, either (``accepted or refused``) or
+    ``unknown``; ``refusals`` what was answered to the cases that were refused; ``fields`` are the undocumented ones;
+    ``undecided`` are the checks without a verdict, by question.
     """
 
     findings: tuple[Found, ...]
     answers: Mapping[str, str]
     refusals: Mapping[str, str]
     fields: tuple[str, ...]
-    unknown: frozenset[str]
+    undecided: Mapping[str, frozenset[str]]
 
     def decided(self, found: Found) -> bool:
-        """Whether this run could have shown a finding: one of its cases was sent, and that check came to a verdict."""
-        check = found.fingerprint.check
-        return any(case in self.answers and f"{check} {case}" not in self.unknown for case in found.cases)
+        """Whether this run could have shown a finding: one of its questions was asked, and that check came to a verdict."""
+        check, asked = found.fingerprint.check, {question(case) for case in found.cases}
+        return any(one in self.answers and check not in self.undecided.get(one, ()) for one in asked)
 
     def as_json(self) -> dict[str, Json]:
         """The value that a baseline file keeps; ``contract_from`` is its inverse."""
+        alike: dict[frozenset[str], list[str]] = {}
+        for one, checks in self.undecided.items():
+            alike.setdefault(checks, []).append(one)
         return {
             "findings": [
                 [f.fingerprint.check, f.fingerprint.target, f.fingerprint.parameter, f.fingerprint.kind, f.verdict,
@@ -93,7 +102,7 @@ class Contract:
             "answers": dict(self.answers),
             "refusals": dict(self.refusals),
             "fields": list(self.fields),
-            "unknown": sorted(self.unknown),
+            "undecided": [[sorted(checks), sorted(ones)] for checks, ones in alike.items()],
         }  # fmt: skip
 
 
@@ -111,7 +120,7 @@ def contract_from(value: Mapping[str, Json]) -> Contract:
         answers={str(case): str(said) for case, said in value["answers"].items()},
         refusals={str(case): str(said) for case, said in value["refusals"].items()},
         fields=tuple(map(str, value["fields"])),
-        unknown=frozenset(map(str, value["unknown"])),
+        undecided={str(one): frozenset(map(str, checks)) for checks, ones in value["undecided"] for one in ones},
     )
 
 
@@ -119,30 +128,35 @@ def contract_of(target: TargetResult, kind: str) -> Contract:
     """What a run found out about one target; of a bench, nothing is refused on purpose."""
     name, route = target.spec.target, Route(target.spec, target.flow, target.base_url)
     sent = [(one, one.call) for one in target.judged if one.call is not None]
-    answers = {_short(name, one.case.id): _answer(call) for one, call in sent}
+    asked: dict[str, list[tuple[Judged, Call]]] = {}
+    for one, call in sent:
+        asked.setdefault(question(_short(name, one.case.id)), []).append((one, call))
+    answers = {about: _answer([call for _, call in some]) for about, some in asked.items()}
+    undecided = {about: frozenset.intersection(*(_undecided(*each) for each in some)) for about, some in asked.items()}
     refusals = {
         _short(name, one.case.id): said
         for one, call in sent
         if kind == "check" and call.outcome is Outcome.REJECTED and (said := _refusal(Evidence(route, one.case, call)))
     }
     fields = dict.fromkeys(path for one, call in sent for path in undocumented(Evidence(route, one.case, call)))
-    unknown = {
-        f"{check} {_short(name, one.case.id)}"
-        for one, _ in sent
-        for check, verdict in one.checks.items()
-        if verdict is Verdict.UNKNOWN
-    }
     findings = tuple(_findings(target.plan, target.judged))
-    return Contract(findings, answers, refusals, tuple(sorted(fields)[:MOST_FIELDS]), frozenset(unknown))
+    some = {about: checks for about, checks in undecided.items() if checks}
+    return Contract(findings, answers, refusals, tuple(sorted(fields)[:MOST_FIELDS]), some)
 
 
 def _short(target: str, case_id: str) -> str:
     return case_id.removeprefix(f"{target}/")
 
 
-def _answer(call: Call) -> str:
+def _answer(calls: Sequence[Call]) -> str:
     words = {Outcome.REJECTED: "refused", Outcome.UNKNOWN: "unknown"}
-    return words.get(call.outcome, "accepted")
+    said = {words.get(call.outcome, "accepted") for call in calls}
+    return " or ".join(sorted(said - {"unknown"})) or "unknown"
+
+
+def _undecided(one: Judged, call: Call) -> frozenset[str]:
+    without = {check for check, verdict in one.checks.items() if verdict is Verdict.UNKNOWN}
+    return frozenset(without | (set(CHECKS) - set(one.checks) if call.outcome is Outcome.UNKNOWN else set()))
 
 
 # ---------------------------------------------------------------- fingerprints

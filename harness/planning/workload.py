@@ -101,6 +101,15 @@ def template(spec: Spec, flow: Flow, case: Case) -> dict[str, Json]:
     return {name: value for name, value in case.body.items() if name not in own or own[name] != value}
 
 
+def question(case: str) -> str:
+    """What a case asks, by its id without the target: of a bench what every prompt or repetition of it has in common."""
+    kind, _, name = case.partition("/")
+    if kind not in ("bench", "workload", "warm-up"):
+        return case
+    digest, repeated, _ = name.partition("-")
+    return f"{kind}/{digest}" if repeated else kind
+
+
 @dataclass(frozen=True, slots=True)
 class OwnBodies:
     """A user's own workload: where it was read, and each line's value with its number and its hash."""

@@ -161,7 +161,7 @@ def run(job: tuple[tuple[str, ...], int, bool, bool]) -> Counter[str]:
     for number, target in enumerate(healthy(names)):
         rng = random.Random(seed * 100 + number)
         first = judged(rng, target, None, whole=whole, lying=lying)
-        found["any error"] |= bool(first.unknown or _failing(first))
+        found["any error"] |= bool(first.undecided or _failing(first))
         found["one send"] |= bool(_failing(first))
         doubt = _drift(target, [first]).weighing("unconfirmed")
         sends = [first]

@@ -231,9 +231,9 @@ def test_a_failure_seen_once_is_sent_twice_more(place: Path) -> None:
     """Its case alone, until three sends have answered."""
     found = replace(BAD.findings[0], cases=("bench/0001",))
     older = [replace(one, contract=GOOD) for one in runs(5)]
-    older = [replace(one, contract=replace(GOOD, answers={"bench/0001": "accepted"})) for one in older]
+    older = [replace(one, contract=replace(GOOD, answers={"bench": "accepted"})) for one in older]
     (mine,) = runs(1, first=7)
-    bad = replace(GOOD, findings=(found,), answers={"bench/0001": "accepted"})
+    bad = replace(GOOD, findings=(found,), answers={"bench": "accepted"})
     first = compare(older, [replace(mine, run="run-7", contract=bad)], today=date(2026, 12, 1))
     assert first.word == "inconclusive"
     fresh = batch(first, {"run-7": place / "slow" / "run-7"}, HERE)

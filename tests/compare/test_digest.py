@@ -15,9 +15,11 @@ import pytest
 from harness.compare import baseline
 from harness.compare.baseline import Baseline
 from harness.compare.digest import Digest, digests, digests_of, runs_at
+from harness.compare.verdicts import compare
 from harness.config import Config, load, region_of
 from harness.errors import InputError, UsageError
 from harness.history import MemoryJournal
+from harness.planning.workload import question
 from harness.report import document
 from harness.schedule import Schedule
 from harness.simulator import Variation
@@ -62,6 +64,33 @@ def test_another_seed_is_the_same_workload_and_another_body_is_not() -> None:
     for case in plans[0]["cases"]:
         case["body"]["guidance_scale"] = 9
     assert digest(benched(), plans=plans).key.workload != first.key.workload
+
+
+def test_another_seed_is_asked_the_same() -> None:
+    """A failure that only prompts of another seed show is new: the baseline could have shown it."""
+    lies = simulated(
+        Request("simulate", "bench", requests=3, rejects=False, seed=7),
+        FAL,
+        variations={FAL.target: (Variation("swaps_prompt", reply=swaps_prompt),)},
+    )
+    older, newer = digest(benched()), replace(digest(lies), run="new")
+    assert dict(older.contract.answers) == {"bench": "accepted"}
+    found = compare([older], [newer], today=date(2026, 12, 1)).targets[0].drift
+    assert {one.weight for one in found.changes if one.fingerprint.check == "prompt_echo"} == {"regressed"}
+
+
+@pytest.mark.parametrize(
+    ("case", "asks"),
+    [
+        ("bench/0007", "bench"),
+        ("workload/0a1b2c3d-2", "workload/0a1b2c3d"),
+        ("warm-up/0999", "warm-up"),
+        ("seed/above-maximum", "seed/above-maximum"),
+    ],
+)
+def test_a_question_is_what_cases_of_a_bench_have_in_common(case: str, asks: str) -> None:
+    """Of a check it is the case itself."""
+    assert question(case) == asks
 
 
 def test_the_key_is_what_the_header_says() -> None:

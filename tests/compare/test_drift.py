@@ -136,11 +136,12 @@ BROKEN = Found(Fingerprint("seed_echo", "a/b", "seed", "maximum"), "fail", "anot
 
 
 def contract(*findings: Found, unknown: tuple[str, ...] = (), sent: bool = True) -> Contract:
-    return Contract(findings, {"accept/one": "accepted"} if sent else {}, {}, (), frozenset(unknown))
+    undecided = {"accept/one": frozenset(unknown)}
+    return Contract(findings, {"accept/one": "accepted"} if sent else {}, {}, (), undecided)
 
 
 BAD, GOOD = contract(BROKEN), contract()
-LOST, UNSENT = contract(unknown=("seed_echo accept/one",)), contract(sent=False)
+LOST, UNSENT = contract(unknown=("seed_echo",)), contract(sent=False)
 
 
 def change(baseline: list[Contract], candidates: list[Contract], **more: Any) -> Change | None:
@@ -191,6 +192,27 @@ def test_an_accepted_failure_counts_again_after_its_day() -> None:
     later = change([GOOD], [BAD] * 3, accepted=[known], today=date(2026, 12, 2))
     assert later is not None
     assert later.weight == "regressed"
+
+
+def unavailable(step: str, _job: Any, answer: Any) -> Any:
+    """No job is taken."""
+    return replace(answer, status=503, body=b'{"detail":"unavailable"}') if step == "submit" else answer
+
+
+def test_a_lost_request_decides_nothing_about_what_it_never_reached() -> None:
+    """A check that did not apply to a 503 was not asked: that send counts neither for nor against a failure."""
+    bad = digest(edited(lambda value: value.update(prompt="x"), "result")).contract
+    lost = digest(unavailable).contract
+    assert set(lost.answers.values()) == {"unknown"}
+
+    def weights(baseline: list[Contract], candidates: list[Contract]) -> list[tuple[str, int, int]]:
+        found = drift(baseline, candidates, live=True, today=TODAY).changes
+        return [(one.weight, one.seen, one.sends) for one in found if one.fingerprint.check == "prompt_echo"]
+
+    assert weights([healthy().contract], [bad, bad, bad, lost]) == [("regressed", 3, 3)]
+    assert weights([healthy().contract], [lost, bad, bad]) == [("unconfirmed", 2, 2)]
+    assert weights([lost], [bad] * 3) == [("not asked before", 3, 3)]
+    assert weights([bad], [lost]) == []
 
 
 def test_what_differs_from_request_to_request_is_masked() -> None:
