@@ -5,6 +5,7 @@ Rules
 * A **new failure** is a fingerprint that fails in the candidate and failed in no baseline run that could have shown it.
   Of a live provider it takes ``SENDS`` sends that all show it: with one, a lost connection or a broken server would be
   called a broken promise. Seen in fewer sends it is ``unconfirmed``, seen in some of them ``intermittent``.
+* A failure that was accepted until a day that has passed counts as new, whatever the baseline shows.
 * A baseline that never asked the question knows no answer: such a failure is ``not asked before``, and no regression.
 * A finding has gone when the candidate came to a verdict where the baseline found it; a run that could not judge says
   nothing.
@@ -14,7 +15,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal, TypeAlias
 
@@ -100,9 +101,9 @@ def drift(
     fields_before = set[str]().union(*(one.fields for one in baseline))
     fields_always = set(baseline[0].fields).intersection(*(one.fields for one in baseline[1:]))
     fields_after = set[str]().union(*(one.fields for one in candidates))
-    allowed = {one.fingerprint: one for one in accepted if one.until >= today}
+    known = {one.fingerprint: one for one in accepted}
     return Drift(
-        changes=tuple(_changes(baseline, candidates, SENDS if live else 1, allowed)),
+        changes=tuple(_changes(baseline, candidates, SENDS if live else 1, known, today)),
         answers=tuple(_answers(baseline, candidates)),
         refusals=tuple(_refusals(baseline, candidates)),
         appeared=tuple(sorted(fields_after - fields_before)),
@@ -111,13 +112,21 @@ def drift(
 
 
 def _changes(
-    baseline: Sequence[Contract], candidates: Sequence[Contract], needed: int, allowed: Mapping[Fingerprint, Accepted]
+    baseline: Sequence[Contract],
+    candidates: Sequence[Contract],
+    needed: int,
+    accepted: Mapping[Fingerprint, Accepted],
+    today: date,
 ) -> Iterator[Change]:
     before, after = _latest(baseline), _latest(candidates)
     for name in sorted({**before, **after}):
         old, new = before.get(name), after.get(name)
-        if new is not None and new.verdict == "fail" and (old is None or old.verdict != "fail"):
-            yield _failure(old, new, baseline, candidates, needed=needed, accepted=allowed.get(name))
+        known = accepted.get(name)
+        expired = known is not None and known.until < today
+        if new is not None and new.verdict == "fail" and (old is None or old.verdict != "fail" or expired):
+            allowed = None if expired else known
+            change = _failure(old, new, baseline, candidates, needed=needed, accepted=allowed)
+            yield replace(change, reason=f"no longer accepted since {known.until}") if expired and known else change
         elif new is None and old is not None:
             if any(one.decided(old) for one in candidates):
                 yield Change(old, None, "told")

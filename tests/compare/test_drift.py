@@ -189,9 +189,11 @@ def test_an_accepted_failure_counts_again_after_its_day() -> None:
     accepted = change([GOOD], [BAD] * 3, accepted=[known])
     assert accepted is not None
     assert (accepted.weight, accepted.reason) == ("accepted", "ticket 7 (until 2026-12-01)")
-    later = change([GOOD], [BAD] * 3, accepted=[known], today=date(2026, 12, 2))
-    assert later is not None
-    assert later.weight == "regressed"
+    for baseline in ([GOOD], [BAD], [GOOD, BAD]):
+        later = change(baseline, [BAD] * 3, accepted=[known], today=date(2026, 12, 2))
+        assert later is not None
+        assert (later.weight, later.reason) == ("regressed", "no longer accepted since 2026-12-01")
+    assert change([BAD], [BAD] * 3, accepted=[known]) is None
 
 
 def unavailable(step: str, _job: Any, answer: Any) -> Any:
