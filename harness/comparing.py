@@ -69,7 +69,7 @@ def compare(base: tuple[Path, ...], candidates: tuple[Path, ...], **options: Any
     BASE and RUN are run directories or folders of them; BASE may be a baseline file.
     """
     from harness.clock import wall_time
-    from harness.compare.sources import baseline_of, candidates_of, of_kind
+    from harness.compare.sources import alike, baseline_of, candidates_of
     from harness.compare.verdicts import compare as compared
 
     exports = _comparison_exports(options)
@@ -80,7 +80,7 @@ def compare(base: tuple[Path, ...], candidates: tuple[Path, ...], **options: Any
         "accepted": known.accepted,
         "today": wall_time().date(),
     }
-    older = of_kind(known.digests, mine.digests[0].kind)
+    older = alike(known.digests, mine.digests)
     found = compared(older, mine.digests, **settings)
     if options["confirm"]:
         fresh = _fresh(found, mine.places, options)

@@ -15,12 +15,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness import run
-from harness.compare.contract import Contract, Fingerprint, Found, contract_of
+from harness.compare.contract import Contract, contract_of
 from harness.compare.statistics import scatter
 from harness.errors import InputError
 from harness.flow import KEY_REFUSED
@@ -65,6 +65,35 @@ class Key:
     workload: str
     region: str
     schedule: str
+
+
+def differing(one: Digest, other: Digest, members: Iterable[str]) -> str:
+    """The first member in which the keys of two runs differ, in words; empty where they agree."""
+    for name in members:
+        mine, its = getattr(one.key, name), getattr(other.key, name)
+        if mine != its:
+            first, second = _parts(mine, its)
+            return f"{MEMBERS[name]} differs: {first} in {one.run}, {second} in {other.run}"
+    return ""
+
+
+def _parts(mine: str, its: str) -> tuple[str, str]:
+    """Two values of a member of a key; of those that are JSON objects, the entries in which they differ."""
+    if not (mine.startswith("{") and its.startswith("{")):
+        return mine, its
+    first, second = _entries(json.loads(mine)), _entries(json.loads(its))
+    names = [name for name in dict.fromkeys((*first, *second)) if first.get(name) != second.get(name)]
+    said = [", ".join(f"{name} {json.dumps(one.get(name))}" for name in names) for one in (first, second)]
+    return said[0], said[1]
+
+
+def _entries(value: Json, path: str = "") -> dict[str, Json]:
+    """The leaves of a JSON object by their path."""
+    found: dict[str, Json] = {}
+    for name, inner in value.items():
+        here = f"{path}.{name}" if path else str(name)
+        found |= _entries(inner, here) if isinstance(inner, dict) else {here: inner}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +308,3 @@ def from_json(value: Mapping[str, Json], contract: Contract) -> Digest:
         contract=contract,
         usd_per_request=float(value["usd_per_request"]),
     )
-
-
-__all__ = ["Contract", "Digest", "Figure", "Fingerprint", "Found", "Key", "digests", "digests_of", "runs_at"]

@@ -3,7 +3,7 @@
 Rules
 -----
 * A path that is a file and no history is a baseline file; of several, the accepted failures count together.
-* A baseline of checks and benches is asked only for runs of the candidates' kind.
+* A baseline of checks and benches, live and simulated, is asked only for runs of the candidates' kind and mode.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def candidates_of(paths: Sequence[Path]) -> Candidates:
     return Candidates(tuple(found), places)
 
 
-def of_kind(runs: Sequence[Digest], kind: str) -> tuple[Digest, ...]:
-    """The runs of a kind; all of them where there is none, so that what differs can be said."""
-    same = tuple(one for one in runs if one.kind == kind)
-    return same or tuple(runs)
+def alike(runs: Sequence[Digest], candidates: Sequence[Digest]) -> tuple[Digest, ...]:
+    """Of each target the runs of the candidates' kind and mode; all of it where there is none, so that what differs is said."""
+    wanted = {(one.target, one.kind, one.key.mode) for one in candidates}
+    named = [((one.target, one.kind, one.key.mode) in wanted, one) for one in runs]
+    has = {one.target for like, one in named if like}
+    return tuple(one for like, one in named if like or one.target not in has)

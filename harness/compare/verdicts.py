@@ -5,7 +5,8 @@ Rules
 * Runs are compared with equals only: every member of ``Key`` has to agree over all of them, unless the user names one
   that may differ. Of a run that is incomplete or badly measured nothing but the answers is used.
 * Each number may regress a target; only the median of ``total`` leaves it undecided.
-* What was replayed or simulated has no latency to judge.
+* What was replayed or simulated has no latency to judge; it is ``ok`` only if every candidate is whole and a question was
+  answered both before and now.
 * ``regressed`` before ``not comparable``, that before ``inconclusive``: what is certain is said, whatever else is open.
 """
 
@@ -15,11 +16,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from harness.compare.digest import CONTRACT_MEMBERS, MEMBERS, Digest
+from harness.compare.digest import CONTRACT_MEMBERS, MEMBERS, Digest, differing
 from harness.compare.drift import Accepted, Drift, drift
 from harness.compare.numbers import TOLERANCE, Metric, metrics
 from harness.compare.statistics import Word
 
+NO_BASELINE = "no baseline run has this target"
 MODES = {"simulate": "simulated", "replay": "replayed"}
 
 
@@ -79,6 +81,7 @@ def compare(
             target,
             [one for one in older if one.target == target],
             [one for one in newer if one.target == target],
+            both=any(one.target == target for one in baseline),
             tolerance=tolerance,
             across=across,
             accepted=known,
@@ -95,6 +98,7 @@ def _target(
     older: Sequence[Digest],
     newer: Sequence[Digest],
     *,
+    both: bool,
     tolerance: float,
     across: Collection[str],
     accepted: Iterable[Accepted],
@@ -114,7 +118,8 @@ def _target(
         drift=Drift(),
     )
     if not older:
-        return replace(base, reason="no baseline run has this target", unmeasured="there is nothing to compare with")
+        reason = "every baseline run of this target is a candidate too: name earlier runs" if both else NO_BASELINE
+        return replace(base, reason=reason, unmeasured="there is nothing to compare with")
     reason = _differing([*older, *newer], [name for name in CONTRACT_MEMBERS if name not in across])
     if reason:
         return replace(base, reason=reason, unmeasured=reason)
@@ -128,7 +133,8 @@ def _target(
     base = replace(base, drift=changed)
     if mode != "live":
         why = f"{MODES.get(mode, mode)} runs say nothing about how fast a provider is"
-        return _decided(replace(base, unmeasured=why), "ok", "")
+        open_question = _unanswered(older, newer)
+        return _decided(replace(base, unmeasured=why), "inconclusive" if open_question else "ok", open_question)
     reason = _differing([*older, *newer], [name for name in MEMBERS if name not in across])
     if reason:
         return _decided(replace(base, unmeasured=reason), "not comparable", reason)
@@ -136,14 +142,28 @@ def _target(
     return _decided(replace(base, metrics=found), found[0].word, found[0].reason)
 
 
+def _unanswered(older: Sequence[Digest], newer: Sequence[Digest]) -> str:
+    """Why answers alone decide nothing: a run is cut short, or no question was answered before and now."""
+    for one in newer:
+        if one.unfit:
+            return f"candidate {one.run} decides nothing: {one.unfit}"
+    before, after = (
+        {about for one in some for about, said in one.contract.answers.items() if said != "unknown"}
+        for some in (older, newer)
+    )
+    return "" if before & after else "no question was answered in both the baseline and the candidates"
+
+
 def _differing(runs: Sequence[Digest], members: Iterable[str]) -> str:
-    """Which member of the key differs and between which runs; empty where they are comparable."""
+    """Whether kind or which member of the key differs, and between which runs; empty where they are comparable."""
     first = runs[0]
+    for other in runs[1:]:
+        if first.kind != other.kind:
+            return f"kind differs: {first.kind} in {first.run}, {other.kind} in {other.run}"
     for name in members:
         for other in runs[1:]:
-            mine, its = getattr(first.key, name), getattr(other.key, name)
-            if mine != its:
-                return f"{MEMBERS[name]} differs: {mine} in {first.run}, {its} in {other.run}"
+            if said := differing(first, other, [name]):
+                return said if name == "mode" else f"{said}; to compare all the same: --across {name}"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from datetime import date
@@ -146,6 +147,47 @@ def test_runs_that_differ_in_kind_are_not_comparable(member: str) -> None:
     assert compare(runs(8), newer, today=TODAY).exit_status == 3
     if member != "mode":
         assert verdict(runs(8), newer, across=(member,)).word == "regressed"
+
+
+def simulated(some: list[Digest], **more: Any) -> list[Digest]:
+    return [replace(one, key=replace(one.key, mode="simulate"), **more) for one in some]
+
+
+def test_a_run_that_says_nothing_is_not_ok() -> None:
+    """Where only answers count, a candidate has to be whole, and one question answered before and now."""
+    older, newer = simulated(runs(2)), simulated(runs(2, first=8))
+    assert verdict(older, newer).word == "ok"
+    cut = [newer[0], replace(newer[1], unfit="it is not complete")]
+    assert (verdict(older, cut).word, verdict(older, cut).reason) == (
+        "inconclusive", "candidate run-9 decides nothing: it is not complete",
+    )  # fmt: skip
+    for answers in ({}, {"bench": "unknown"}, {"other": "accepted"}):
+        mute = [replace(one, contract=replace(one.contract, answers=answers)) for one in newer]
+        found = compare(older, mute, today=TODAY)
+        assert (found.word, found.exit_status) == ("inconclusive", 3)
+        assert "no question was answered in both" in found.targets[0].reason
+
+
+def test_a_check_and_a_bench_are_not_comparable() -> None:
+    """They ask different questions."""
+    found = verdict(simulated(runs(2)), simulated(runs(1, first=8), kind="check"))
+    assert (found.word, found.reason) == ("not comparable", "kind differs: bench in run-0, check in run-8")
+
+
+def test_of_schedules_the_entries_that_differ_are_told() -> None:
+    """Not the whole of both, in which nobody finds them."""
+    older, newer = runs(8), runs(1, first=8)
+    said = [json.dumps({"polls": {"step": "learnt", "least": 1}, "rate": rate}) for rate in (None, 2.0)]
+    older = [replace(one, key=replace(one.key, schedule=said[0])) for one in older]
+    newer = [replace(one, key=replace(one.key, schedule=said[1])) for one in newer]
+    assert verdict(older, newer).reason == (
+        "schedule differs: rate null in run-0, rate 2.0 in run-8; to compare all the same: --across schedule"
+    )
+
+
+def test_a_baseline_of_nothing_but_candidates_is_said_to_be_one() -> None:
+    """The same run named on both sides."""
+    assert verdict(runs(1), runs(1)).reason == "every baseline run of this target is a candidate too: name earlier runs"
 
 
 @pytest.mark.parametrize("mode", ["replay", "simulate"])
