@@ -187,10 +187,21 @@ FILE_OPTION = click.option(
 @click.option("--accept", "names", multiple=True, metavar="ID", help="Put up with a failure that the runs show.")
 @click.option("--reason", help="Why it is put up with.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The last day on which it is.")
+@click.option("--replace", "replacing", is_flag=True, help="Drop the runs that cannot be compared with the newest.")
 def baseline_update(
-    runs: tuple[Path, ...], place: Path, names: tuple[str, ...], reason: str | None, until: datetime | None
+    runs: tuple[Path, ...],
+    place: Path,
+    names: tuple[str, ...],
+    reason: str | None,
+    until: datetime | None,
+    *,
+    replacing: bool,
 ) -> None:
-    """Add RUNS to a baseline file, which is made where there is none."""
+    """Add RUNS to a baseline file, which is made where there is none.
+
+    With --accept, RUNS only show the failure and are not added.
+    """
+    from harness.clock import wall_time
     from harness.compare import baseline as kept
     from harness.compare.sources import baseline_of
     from harness.report import places
@@ -199,13 +210,19 @@ def baseline_update(
         raise UsageError("--accept needs --reason and --until: why, and until which day")
     if not names and (reason or until):
         raise UsageError("--reason and --until belong to --accept: name the failure")
+    if until is not None and until.date() < wall_time().date():
+        raise UsageError(f"--until {until.date()} has passed: name the last day on which the failure is put up with")
+    if not names and not runs:
+        raise UsageError("there is nothing to add: name runs, or a failure with --accept")
     places.try_out(place)
     before = kept.read(place) if place.exists() else kept.Baseline()
-    after, gone = kept.updated(before, baseline_of(runs).digests)
+    named = baseline_of(runs).digests
     if names and reason and until:
-        after = kept.accepting(after, names, reason, until.date())
+        after = kept.accepting(before, names, reason, until.date(), named)
+    else:
+        after, gone = kept.updated(before, named, replacing=replacing)
+        print_lines(f"left out: {what}: {why}" for what, why in gone.items())
     kept.write(place, after)
-    print_lines(f"left out: {what}: {why}" for what, why in gone.items())
     print_lines([f"{place}: {len(after.digests)} digests, {len(after.accepted)} accepted failures"])
 
 

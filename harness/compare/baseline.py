@@ -4,7 +4,8 @@ Rules
 -----
 * It is small and reads well in a diff: a line for each run, a line for each distinct state of a contract, a line for each
   accepted failure. Runs that found out the same share a contract.
-* Only runs that may be compared with the newest one of their target and kind are kept, and the newest of those.
+* Only runs that may be compared with the newest one of their target, kind and mode are kept, and the newest of those. Where
+  that would throw away more than it keeps, nothing is changed before the user says so.
 * An accepted failure has a reason and a last day. After that day it counts again, and is said to have expired.
 * Whoever edits the file by hand is told the place of a mistake.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from harness.compare.contract import Contract, Fingerprint, contract_from
-from harness.compare.digest import Digest, as_json, from_json
+from harness.compare.digest import MEMBERS, Digest, as_json, differing, from_json
 from harness.compare.drift import Accepted
 from harness.errors import InputError, UsageError
 from harness.model import Json
@@ -113,15 +115,22 @@ def _accepted(one: Mapping[str, Json]) -> Accepted:
     return Accepted(Fingerprint(*names), str(one["reason"]), date.fromisoformat(one["until"]))
 
 
-def updated(before: Baseline, runs: Iterable[Digest]) -> tuple[Baseline, Mapping[str, str]]:
-    """A baseline with further runs in it, and why some are not in it any more, by run and target."""
+def updated(before: Baseline, runs: Iterable[Digest], *, replacing: bool = False) -> tuple[Baseline, Mapping[str, str]]:
+    """A baseline with further runs in it, and why some are not in it any more, by run and target.
+
+    Raises:
+        UsageError: fewer comparable runs would be left than there are, and ``replacing`` is not allowed.
+    """
     known = {(one.run, one.target): one for one in (*before.digests, *runs)}
     ordered = sorted(known.values(), key=lambda one: (one.started_at, one.run, one.target))
-    newest = {(one.target, one.kind): one for one in ordered}
+    newest = {_group(one): one for one in ordered}
+    if not replacing:
+        for model in newest.values():
+            _keeps_most(model, [one for one in ordered if _group(one) == _group(model)])
     left, gone = list[Digest](), dict[str, str]()
     for one in reversed(ordered):
-        model = newest[one.target, one.kind]
-        same = [other for other in left if (other.target, other.kind) == (one.target, one.kind)]
+        model = newest[_group(one)]
+        same = [other for other in left if _group(other) == _group(one)]
         if one.key != model.key:
             gone[f"{one.run} {one.target}"] = f"it cannot be compared with {model.run}"
         elif len(same) == KEPT:
@@ -131,15 +140,34 @@ def updated(before: Baseline, runs: Iterable[Digest]) -> tuple[Baseline, Mapping
     return replace(before, digests=tuple(reversed(left))), gone
 
 
-def accepting(before: Baseline, names: Iterable[str], reason: str, until: date) -> Baseline:
+def _group(one: Digest) -> tuple[str, str, str]:
+    """What a run is a baseline for."""
+    return one.target, one.kind, one.key.mode
+
+
+def _keeps_most(model: Digest, group: Sequence[Digest]) -> None:
+    """Raise if more runs of a group can be compared with another one than with ``model``, its newest."""
+    keys = Counter(one.key for one in group)
+    key, most = max(keys.items(), key=lambda pair: pair[1])
+    if min(most, KEPT) > keys[model.key]:
+        other = next(one for one in group if one.key == key)
+        raise UsageError(
+            f"{most} runs of {model.target} cannot be compared with the newest, {model.run}: "
+            f"{differing(other, model, MEMBERS)}; leave that run out, or drop the others with --replace"
+        )
+
+
+def accepting(
+    before: Baseline, names: Iterable[str], reason: str, until: date, shown_by: Iterable[Digest] = ()
+) -> Baseline:
     """A baseline that puts up with some more failures, named by the short ids of their fingerprints.
 
     Raises:
-        UsageError: a name is that of no failure which the baseline's runs show.
+        UsageError: a name is that of no failure which the baseline's runs or ``shown_by`` show.
     """
     shown = {
         found.fingerprint.id: found.fingerprint
-        for one in before.digests
+        for one in (*before.digests, *shown_by)
         for found in one.contract.findings
         if found.verdict == "fail"
     }
@@ -148,7 +176,7 @@ def accepting(before: Baseline, names: Iterable[str], reason: str, until: date) 
         if name not in shown:
             known = ", ".join(sorted(shown)) or "none"
             raise UsageError(
-                f"{name} is no failure of the baseline's runs: known are {known}; see harness baseline show"
+                f"{name} is no failure of the baseline's or the named runs: known are {known}; name a run that shows it"
             )
         added.append(Accepted(shown[name], reason, until))
     kept = [one for one in before.accepted if one.fingerprint not in {new.fingerprint for new in added}]

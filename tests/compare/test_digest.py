@@ -143,6 +143,21 @@ def test_an_update_keeps_what_can_be_compared_with_the_newest() -> None:
     assert gone[f"run-05 {FAL.target}"] == "it cannot be compared with run-32"
 
 
+def test_a_stray_run_does_not_empty_a_baseline() -> None:
+    """Of another mode it is a baseline of its own; of another key it is refused, unless that is asked for."""
+    runs = [replace(checked()[0], run=f"run-{i}", started_at=f"2026-{i:03}") for i in range(4)]
+    other = replace(runs[3], key=replace(runs[3].key, mode="live"))
+    assert len(baseline.updated(Baseline(tuple(runs[:3])), [other])[0].digests) == 4
+    other = replace(runs[3], key=replace(runs[3].key, version="9"))
+    with pytest.raises(
+        UsageError, match=r"3 runs of .*: harness version differs: .* in run-0, 9 in run-3; .*--replace"
+    ):
+        baseline.updated(Baseline(tuple(runs[:3])), [other])
+    assert [one.run for one in baseline.updated(Baseline(tuple(runs[:3])), [other], replacing=True)[0].digests] == [
+        "run-3"
+    ]
+
+
 def test_a_failure_is_accepted_by_its_short_name(tmp_path: Path) -> None:
     """With a reason and a last day; a name of nothing is a usage error that lists the known ones."""
     found = next(f for f in checked()[0].contract.findings if f.verdict == "fail")
@@ -153,6 +168,13 @@ def test_a_failure_is_accepted_by_its_short_name(tmp_path: Path) -> None:
     assert (accepted.fingerprint, accepted.reason) == (found.fingerprint, "ticket 7")
     with pytest.raises(UsageError, match=found.fingerprint.id):
         baseline.accepting(known, ["000000000000"], "x", date(2026, 12, 31))
+
+
+def test_a_failure_that_the_baseline_does_not_show_is_accepted_by_the_run_that_does() -> None:
+    """The run itself stays out of the baseline."""
+    found = next(f for f in checked()[0].contract.findings if f.verdict == "fail")
+    known = baseline.accepting(Baseline(), [found.fingerprint.id], "ticket 7", date(2026, 12, 31), checked())
+    assert ([one.fingerprint for one in known.accepted], known.digests) == ([found.fingerprint], ())
 
 
 @pytest.mark.parametrize(
