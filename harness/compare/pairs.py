@@ -6,7 +6,10 @@ Rules
 * The evidence is a martingale where neither is faster: each pair bets on its sign, with a stake that grows with the rank of
   its difference among those seen so far. It exceeds ``1 / ALPHA`` at any time at all in at most ``ALPHA`` of all such series
   (Ville), so it may be looked at after every pair, and measuring may stop when it does.
-* Stakes of both signs and several sizes are averaged: no effect size has to be guessed.
+* Stakes of both signs and several sizes are averaged: no effect size has to be guessed. Which target is slower is what the
+  stakes say that have won.
+* The ratio is the pseudo-median of the pairs (Hodges and Lehmann 1963), the centre that belongs to a test by signs and
+  ranks; a median may lie on the other side of what such a test finds.
 * The interval holds the ratios that the same evidence does not reject, and is as valid at any time.
 * A job that never ended is slower than any that did; a pair of which neither ended says nothing.
 """
@@ -33,7 +36,7 @@ Word: TypeAlias = Literal["slower", "faster", "undecided", "not comparable"]
 class Pairing:
     """What pairs say of the first target beside the second one.
 
-    ``ratio`` is how many times as long the first one takes, at the median, between ``low`` and ``high`` (None where the
+    ``ratio`` is how many times as long the first one takes, at the pseudo-median, between ``low`` and ``high`` (None where the
     pairs give none); ``decided`` is the pair with which it was decided, None if it was not.
     """
 
@@ -74,6 +77,11 @@ def _log(seconds: float) -> float:
 
 def evidences(found: Sequence[float]) -> Iterator[float]:
     """The evidence against both being equally fast after each pair, of differences that are symmetric where they are."""
+    return (slower + faster for slower, faster in sides(found))
+
+
+def sides(found: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """The parts of the evidence that say the first target is slower, and that it is faster, after each pair."""
     seen: list[float] = []
     wealth = dict.fromkeys((*STAKES, *(-stake for stake in STAKES)), 0.0)
     for one in found:
@@ -83,21 +91,30 @@ def evidences(found: Sequence[float]) -> Iterator[float]:
         if one:
             for stake in wealth:
                 wealth[stake] += math.log1p(stake * math.copysign(rank, one))
-        yield math.fsum(map(math.exp, wealth.values())) / len(wealth)
+        won = {stake: math.exp(one) / len(wealth) for stake, one in wealth.items()}
+        yield math.fsum(won[stake] for stake in STAKES), math.fsum(won[-stake] for stake in STAKES)
+
+
+def centre(found: Sequence[float]) -> float:
+    """The pseudo-median: the median of the means of every two values; of opposite infinities that is nought."""
+    means = (
+        0.0 if math.isinf(one) and one == -other else (one + other) / 2
+        for place, one in enumerate(found)
+        for other in found[place:]
+    )
+    return statistics.median(means) if found else math.nan
 
 
 def paired(found: Sequence[float], first: str, second: str) -> Pairing:
     """What the differences of some pairs say."""
     most, decided = 0.0, None
-    for number, evidence in enumerate(evidences(found), 1):
-        most = max(most, evidence)
-        if decided is None and evidence >= 1 / ALPHA:
-            decided = number
-    middle = statistics.median(found) if found else math.nan
-    ratio = math.exp(middle) if math.isfinite(middle) else None
     word: Word = "undecided"
-    if decided is not None:
-        word = "slower" if statistics.median(found[:decided]) > 0 else "faster"
+    for number, (slower, faster) in enumerate(sides(found), 1):
+        most = max(most, slower + faster)
+        if decided is None and slower + faster >= 1 / ALPHA:
+            decided, word = number, "slower" if slower > faster else "faster"
+    middle = centre(found)
+    ratio = math.exp(middle) if math.isfinite(middle) else None
     low, high = _bounds(found, middle) if ratio is not None else (None, None)
     return Pairing(first, second, word, len(found), most, decided, ratio, low, high)
 
@@ -154,7 +171,7 @@ def lines(found: Pairing) -> Iterator[str]:
         bounds = ", ".join(
             part for part in (_side("at least", found.low), _side("at most", found.high)) if part
         )  # fmt: skip
-        yield f"  it takes ×{found.ratio:.2f} as long at the median" + (
+        yield f"  it takes ×{found.ratio:.2f} as long, at the pseudo-median" + (
             f" ({bounds}, 95 % sure at any time)" if bounds else ""
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.compare.measure import Pace, until_decided
-from harness.compare.pairs import ALPHA, as_json, compared, differences, evidences, lines, paired
+from harness.compare.pairs import ALPHA, as_json, centre, compared, differences, evidences, lines, paired, sides
 from harness.history import MemoryJournal
 from harness.report import document
 from harness.report.results import RunResult, Sample
@@ -98,6 +99,30 @@ def test_equal_targets_are_seldom_told_apart_and_unequal_soon() -> None:
     assert found.high is not None
     assert 1 < found.low < 1.5 < found.high
     assert paired([-one for one in [0.4] * 12], A, B).word == "faster"
+
+
+def test_the_word_is_that_of_the_stakes_that_won() -> None:
+    """Of most pairs a little faster and of many twice as slow, slower is what the evidence says; the ratio agrees."""
+    told = 0
+    for seed in range(40):
+        rng = random.Random(seed)
+        series = [
+            math.log(2) + rng.gauss(0, 0.05) if rng.random() < 0.45 else rng.gauss(-0.02, 0.005) for _ in range(60)
+        ]
+        found = paired(series, A, B)
+        if found.decided is not None:
+            slower, faster = list(sides(series[: found.decided]))[-1]
+            assert found.word == ("slower" if slower > faster else "faster")
+            assert found.ratio is not None
+            told += found.word == "slower" and statistics.median(series[: found.decided]) < 0 < math.log(found.ratio)
+    assert told > 0
+
+
+def test_the_ratio_is_the_pseudo_median() -> None:
+    """The median of the means of every two, jobs that never ended among them."""
+    assert centre([0.0, 1.0, 5.0]) == 1.75
+    assert centre([math.inf, -math.inf, 1.0]) == 0.5
+    assert centre([math.inf] * 3) == math.inf
 
 
 def test_few_pairs_decide_nothing() -> None:
