@@ -98,7 +98,7 @@ def _entries(value: Json, path: str = "") -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number of a run: seconds, USD for an image, or a share; infinite where most jobs never ended.
+    """One number of a run: seconds, USD for an image, or a share; infinite where too many jobs never ended.
 
     ``variance`` is that of its logarithm, for a share its own, as the run's jobs alone would give it; ``n`` are the jobs.
     """

@@ -6,18 +6,31 @@ Rules
   cost it its power.
 * Latencies and cost are compared as ratios, shares of errors as differences. Errors come in handfuls, for which a t test
   is too sure: Fisher's exact test has to agree.
-* A number that is infinite in some runs has ranks only.
+* A number that is infinite in some runs, since too many of their jobs never ended, is compared by the ranks of the runs, with
+  infinite as the largest: same tests, same levels.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare import power
 from harness.compare.digest import COST, ERRORS, QUANTILES, Digest, Figure
-from harness.compare.statistics import FEWEST, LEVEL, Difference, Word, detectable, difference, exact, holm, word
+from harness.compare.statistics import (
+    FEWEST,
+    LEVEL,
+    Difference,
+    Word,
+    detectable,
+    difference,
+    exact,
+    holm,
+    ranked,
+    word,
+)
 
 PRIMARY = "total p50"
 TOLERANCE = 0.10
@@ -71,13 +84,17 @@ def metrics(older: Sequence[Digest], newer: Sequence[Digest], tolerance: float) 
 
 @dataclass(frozen=True)
 class Pair:
-    """The figures of one number in the runs that have it, their values on the scale compared, and the test of them."""
+    """The figures of one number in the runs that have it, their values on the scale compared, and the test of them.
+
+    ``ranks`` says why ranks were compared, empty where means were.
+    """
 
     older: Sequence[Figure]
     newer: Sequence[Figure]
     before: Sequence[float]
     after: Sequence[float]
     found: Difference
+    ranks: str = ""
 
 
 def _first(name: str, older: Sequence[Digest], newer: Sequence[Digest]) -> Pair | str | Metric:
@@ -88,11 +105,13 @@ def _first(name: str, older: Sequence[Digest], newer: Sequence[Digest]) -> Pair 
         return "no candidate run has it: too few jobs, or their runs were left out"
     if not before:
         return "no baseline run has it: too few jobs, or their runs were left out"
-    never = sum(math.isinf(one.value) for one in before), sum(math.isinf(one.value) for one in after)
-    if any(never):
-        return _never(name, never, (len(before), len(after)))
     scale = _share if name == ERRORS else _log
     pair = [scale(one) for one in before], [scale(one) for one in after]
+    never = [sum(map(math.isinf, some)) for some in pair]
+    if any(never):
+        said = f"{never[1]} of {len(after)} candidate and {never[0]} of {len(before)} baseline runs"
+        why = f"too many jobs never ended in {said}: compared by rank"
+        return Pair(before, after, *pair, ranked(*pair), why) if len(before) >= FEWEST else _short_of(len(before))
     if len(before) == 1:
         return _single(name, pair[0][0], _mean(pair[1]))
     floor = max(_mean([one.variance for one in before]), _mean([one.variance for one in after]))
@@ -138,15 +157,6 @@ def _errors(found: Difference, before: Sequence[Figure], after: Sequence[Figure]
     return replace(found, p_up=max(found.p_up, up), p_down=max(found.p_down, down))
 
 
-def _never(name: str, never: tuple[int, int], runs: tuple[int, int]) -> Metric | str:
-    """A number that is infinite in some runs has ranks only: how likely is it that chance chose these runs?"""
-    if runs[0] < FEWEST:
-        return _short_of(runs[0])
-    chance = exact(never[1], runs[1], never[0], runs[0])
-    said = f"most jobs never ended in {never[1]} of {runs[1]} candidate and {never[0]} of {runs[0]} baseline runs"
-    return Metric(name, "regressed", reason=said) if chance <= 1 - LEVEL and not never[0] else said
-
-
 def _metric(name: str, test: Pair | str | Metric, tolerance: float, joint: tuple[bool, bool] | None) -> Metric:
     if isinstance(test, Metric):
         return test
@@ -156,23 +166,29 @@ def _metric(name: str, test: Pair | str | Metric, tolerance: float, joint: tuple
     up, down = joint or (found.p_up <= 1 - LEVEL, found.p_down <= 1 - LEVEL)
     k, c = len(test.before), len(test.after)
     said = word(found, least, up=up, down=down) if k >= FEWEST else "inconclusive"
-    shown = _shown(name)
     more = None
-    if said == "inconclusive" and name != ERRORS:
+    if said == "inconclusive" and name != ERRORS and not test.ranks:
         varies = power.variation(test.older, test.before)
         more = power.needed(varies, 2 * least, k, least)
+    least_seen = None if found.deviation is None else detectable(found.deviation**2, k, c, least)
+    middle = statistics.median if test.ranks else _mean
+    shown = _shown(name)
     return Metric(
         name=name,
         word=said,
-        baseline=shown(_mean(test.before)),
-        candidate=shown(_mean(test.after)),
-        effect=shown(found.effect),
-        low=shown(found.low),
-        high=shown(found.high),
-        detectable=shown(detectable(found.deviation**2, k, c, least)),
+        baseline=_finite(middle(test.before), shown),
+        candidate=_finite(middle(test.after), shown),
+        effect=_finite(found.effect, shown),
+        low=_finite(found.low, shown),
+        high=_finite(found.high, shown),
+        detectable=_finite(least_seen, shown),
         needed=more,
-        reason=_why(said, found, least, k),
+        reason="; ".join(part for part in (test.ranks, _why(said, found, least, k)) if part),
     )
+
+
+def _finite(number: float | None, shown: Callable[[float], float]) -> float | None:
+    return shown(number) if number is not None and math.isfinite(number) else None
 
 
 def _why(said: Word, found: Difference, least: float, runs: int) -> str:

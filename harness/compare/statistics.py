@@ -7,6 +7,8 @@ Rules
   with the requests it was made of: eight runs that happen to agree prove little.
 * ``effect > t(.99, K - 1) · s · √(1/C + 1/K)`` and an effect of at least the tolerance make a regression, the mirror
   image an improvement; an upper bound below the tolerance makes ``ok``. Anything else is ``inconclusive``.
+* Where some numbers are infinite the same is asked of ranks: the rank-sum test, and the shift and bounds that belong to it
+  (Hodges and Lehmann 1963).
 * With fewer than ``FEWEST`` baseline runs nothing is known about how runs differ: ``inconclusive``, whatever is seen.
 
 scipy's special functions give the distributions of t, F's kin and the binomial; they are imported when they are used.
@@ -15,6 +17,8 @@ scipy's special functions give the distributions of t, F's kin and the binomial;
 from __future__ import annotations
 
 import math
+import statistics
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +41,8 @@ class Difference:
     """What a comparison of run means says, on the scale of the numbers compared.
 
     ``low`` and ``high`` bound the effect, each with ``LEVEL``; ``p_up`` and ``p_down`` are the one-sided probabilities of
-    such an effect where nothing has changed; ``deviation`` is the standard deviation of a run.
+    such an effect where nothing has changed; ``deviation`` is the standard deviation of a run, None where ranks were
+    compared: effect and bounds may be infinite then.
     """
 
     effect: float
@@ -45,7 +50,7 @@ class Difference:
     high: float
     p_up: float
     p_down: float
-    deviation: float
+    deviation: float | None
 
 
 def difference(baseline: Sequence[float], candidate: Sequence[float], floor: float, level: float = LEVEL) -> Difference:
@@ -74,6 +79,34 @@ def _mean(values: Sequence[float]) -> float:
 def _variance(values: Sequence[float]) -> float:
     mean = _mean(values)
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def ranked(baseline: Sequence[float], candidate: Sequence[float], level: float = LEVEL) -> Difference:
+    """Compare two groups of run numbers that may be infinite, by their ranks: exact, ties included."""
+    k, c = len(baseline), len(candidate)
+    shifts = sorted(0.0 if one == other else one - other for one in candidate for other in baseline)
+    whole = sorted((*baseline, *candidate))
+    twice = {value: bisect_left(whole, value) + bisect_right(whole, value) + 1 for value in whole}
+    chances = _sums([twice[value] for value in whole], c)
+    mine = sum(twice[value] for value in candidate)
+    up = math.fsum(chance for total, chance in enumerate(chances) if total >= mine)
+    down = math.fsum(chance for total, chance in enumerate(chances) if total <= mine)
+    # A bound is the shift that so many pairs exceed as those sums allow which, without ties, are rare enough.
+    untied, least = _sums(list(range(2, 2 * (k + c) + 1, 2)), c), c * (c + 1)
+    rare = sum(math.fsum(untied[: least + 2 * place + 1]) <= 1 - level for place in range(k * c))
+    low, high = (shifts[rare - 1], shifts[-rare]) if rare else (-math.inf, math.inf)
+    return Difference(statistics.median(shifts), low, high, min(1.0, up), min(1.0, down), None)
+
+
+def _sums(values: Sequence[int], size: int) -> Any:
+    """How likely each sum is of ``size`` of some values that are drawn by chance, by the sum."""
+    import numpy as np
+
+    ways = np.zeros((size + 1, sum(values) + 1))
+    ways[0, 0] = 1.0
+    for value in values:
+        ways[1:, value:] += ways[:-1, : ways.shape[1] - value].copy()
+    return ways[size] / math.comb(len(values), size)
 
 
 def word(found: Difference, tolerance: float, *, up: bool, down: bool) -> Word:

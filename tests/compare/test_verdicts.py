@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import date
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -273,6 +274,51 @@ def test_jobs_that_never_end_are_compared_by_rank() -> None:
     assert (found.word, metric(found).effect) == ("regressed", None)
     assert verdict(runs(8), [gone[0], *runs(2, first=9)]).word == "inconclusive"
     assert verdict(runs(8), gone[:1]).word == "inconclusive"
+
+
+def test_an_outage_in_the_baseline_leaves_the_rest_to_compare_with() -> None:
+    """One night of thirty in which nothing ended: much slower is still regressed, much quicker improved, equal ok."""
+    older = [*runs(29), run(29, math.inf)]
+    found = {factor: verdict(older, runs(6, factor, first=40), tolerance=0.2) for factor in (5.0, 1.0, 0.2)}
+    assert [one.word for one in found.values()] == ["regressed", "ok", "improved"]
+    assert metric(found[5.0]).effect == pytest.approx(5.0, rel=0.1)
+    assert "0 of 6 candidate and 1 of 30 baseline runs: compared by rank" in metric(found[5.0]).reason
+
+
+def test_an_infinite_secondary_number_shares_their_level() -> None:
+    """One in 165 is rare enough for one test, and not for one of two."""
+    tails, queues = ([1.0] * 8, [math.inf] * 3), ([1.0] * 8, [1.0] * 3)
+    digests = []
+    for place, first in ((0, 0), (1, 8)):
+        some = runs(len(tails[place]), first=first)
+        more = zip(some, tails[place], queues[place], strict=True)
+        digests.append([
+            replace(one, figures={**one.figures, "total p95": Figure(tail, 0.004, 30), "queue p50": Figure(queue, 0.004, 30)})
+            for one, tail, queue in more
+        ])  # fmt: skip
+    found = metric(verdict(*digests), "total p95")
+    assert (found.word, "too many jobs never ended in 3 of 3 candidate" in found.reason) == ("inconclusive", True)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_rank_test_is_that_of_all_permutations(ties: bool) -> None:
+    """Of midranks; nine runs are too few for a bound."""
+    older, newer = [0.1, 0.3, 0.2, 0.15, 0.25, 0.4], [0.5, 0.3 if ties else 0.35, 0.22]
+    found = statistics.ranked(older, newer)
+    ranks = stats.rankdata([*older, *newer])
+    sums = [sum(some) for some in combinations(ranks, 3)]
+    mine = sum(ranks[6:])
+    assert found.p_up == pytest.approx(sum(one >= mine for one in sums) / len(sums))
+    assert found.p_down == pytest.approx(sum(one <= mine for one in sums) / len(sums))
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+def test_a_rank_bound_is_what_its_test_just_does_not_reject() -> None:
+    """Shifted by a little less than the lower bound the candidates are significantly larger, by a little more not."""
+    older, newer = [0.01 * n * n for n in range(8)], [1.0 + 0.013 * n for n in range(4)]
+    found = statistics.ranked(older, newer)
+    shifted = [statistics.ranked(older, [one - found.low - by for one in newer]).p_up for by in (-1e-6, 1e-6)]
+    assert shifted[0] <= 1 - statistics.LEVEL < shifted[1]
 
 
 def test_a_fresh_batch_confirms_or_clears() -> None:
