@@ -41,6 +41,15 @@ class Consequences:
     judged_anew: Mapping[str, str]
     unplayable: tuple[str, ...]
 
+    @property
+    def reads_otherwise(self) -> bool:
+        """Whether answers are judged by other rules: old verdicts on them do not stand."""
+        return any(one.area in _JUDGING and one.level != "no effect" for one in self.differences)
+
+
+_JUDGING = frozenset({"answer", "error", "flow", "key", "source", "ambiguity", "spec"})
+"""The areas of differences on which it depends how an answer is judged."""
+
 
 def consequences(old: Spec, new: Spec, tier: str, rates: Mapping[str, Rate]) -> Consequences:
     """Compare two specs and what is planned from them.
@@ -99,8 +108,12 @@ def _counted(names: tuple[str, ...], noun: str) -> str:
 
 
 def _verdicts(found: Consequences) -> str:
+    if found.reads_otherwise:
+        return (
+            "old verdicts do not stand, as answers are judged otherwise: harness recheck RUN judges them anew, for free"
+        )
     if not found.judged_anew:
-        return "old verdicts on requests stand: no case is expected to end otherwise"
+        return "old verdicts stand: no case is expected to end otherwise, and no answer is judged otherwise"
     number = text.count(len(found.judged_anew), "case")
     return f"old verdicts on {number} do not stand: harness recheck RUN judges them by the new spec, for free"
 
@@ -131,7 +144,10 @@ def as_json(found: Consequences) -> str:
             "removed": list(found.removed),
             "usd": {"old": float(found.usd[0]), "new": float(found.usd[1])},
         },
-        "verdicts": {"stand": not found.judged_anew, "judged_anew": dict(found.judged_anew)},
+        "verdicts": {
+            "stand": not found.judged_anew and not found.reads_otherwise,
+            "judged_anew": dict(found.judged_anew),
+        },
         "recordings": {"replay": not found.unplayable, "changed": list(found.unplayable)},
     }
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

@@ -8,16 +8,29 @@ Rules
 * What narrows a request breaks; what widens an answer does. So one comparison of schemas (``moves``) serves both sides.
 * Where the direction cannot be told (alternatives, conditions), it is taken to break.
 * Prose is no difference: only what a schema, a flow, a price or an ambiguity requires.
+* Nothing is left out in silence: specs that differ in more than prose, and in nothing that has a sentence here, are said to,
+  as ``breaking``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, TypeAlias
 
-from harness.model import Json
-from harness.spec.contract import AT, EXTENSION, Flow, Operation, Parameter, Spec
+from harness.model import Fact, Json
+from harness.spec.contract import (
+    AT,
+    EXTENSION,
+    Ambiguity,
+    ErrorAnswer,
+    Flow,
+    Operation,
+    Parameter,
+    Price,
+    Shape,
+    Spec,
+)
 from harness.spec.moves import Move, bare, moves, shown
 
 Level: TypeAlias = Literal["breaking", "non-breaking", "no effect"]
@@ -44,8 +57,12 @@ def differences(old: Spec, new: Spec) -> tuple[Difference, ...]:
         *_operations(old, new),
         *_facts(old, new),
         *_ambiguities(old, new),
+        *_kinds(old, new),
         *_hints(old, new),
     ]
+    if all(one.level == "no effect" for one in found) and essence(old) != essence(new):
+        said = "the specs differ in a way that there are no words for here: compare the files"
+        found.append(Difference("breaking", "spec", said, "#"))
     return tuple(sorted(found, key=lambda one: LEVELS.index(one.level)))
 
 
@@ -61,10 +78,53 @@ def _meaning(side: Side, move: Move) -> Level:
     return "breaking" if (move == "narrower") == (side == "request") else "non-breaking"
 
 
+# ---------------------------------------------------------------- what is no prose
+
+_NO_MATTER: Mapping[type, frozenset[str]] = {
+    Spec: frozenset({"path", "text", "sha256", "shipped", "title", "operations", "interactions"}),
+    Operation: frozenset({"id"}),
+    Price: frozenset({"date"}),
+    Ambiguity: frozenset({"about", "states", "places"}),
+}
+"""The members of a spec that are names, places or prose, or have a rule of their own."""
+
+
+def essence(value: Any) -> Json:
+    """A part of a spec without names, places and prose; of a fact only its kind is left."""
+    if isinstance(value, Fact):
+        return value.kind
+    if is_dataclass(value):
+        left_out = _NO_MATTER.get(type(value), frozenset())
+        found = {one.name: essence(getattr(value, one.name)) for one in fields(value) if one.name not in left_out}
+        if isinstance(value, Spec):
+            found["operations"] = {which: essence(one) for which, one in _operations_of(value).items()}
+        return found
+    if isinstance(value, Mapping):
+        known = bare(value)
+        return {str(name): essence(inner) for name, inner in known.items() if name != "source"}
+    if isinstance(value, (frozenset, set)):
+        return sorted(map(str, value))
+    if isinstance(value, (list, tuple)):
+        return [essence(one) for one in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def _operations_of(spec: Spec) -> dict[str, Operation]:
+    """The operations by what is sent where: their ids are names that nobody sends."""
+    return {f"{one.method} {one.path}": one for one in spec.operations.values()}
+
+
 # ---------------------------------------------------------------- requests
 
 
 def _parameters(old: Spec, new: Spec) -> Iterator[Difference]:
+    before, after = ({**one.input_schema, "properties": {}} for one in (old, new))
+    for move, said, at in moves(before, after, ""):
+        yield Difference(_meaning("request", move), "request", said, at)
+    yield from _each_parameter(old, new)
+
+
+def _each_parameter(old: Spec, new: Spec) -> Iterator[Difference]:
     before, after = ({one.name: one for one in spec.parameters} for spec in (old, new))
     for name in dict.fromkeys((*before, *after)):
         if name not in after:
@@ -82,7 +142,8 @@ def _parameter(old: Parameter, new: Parameter) -> Iterator[Difference]:
     if old.required != new.required:
         said = f"{new.name} is {'required' if new.required else 'optional'} now"
         yield Difference("breaking" if new.required else "non-breaking", "request", said, new.at)
-    for move, said, at in moves(old.schema, new.schema, new.name):
+    before, after = ({**one.schema, "default": None} for one in (old, new))
+    for move, said, at in moves(before, after, new.name):
         yield Difference(_meaning("request", move), "request", said, at)
     was, now = old.schema.get("default"), new.schema.get("default")
     if was != now:
@@ -91,13 +152,14 @@ def _parameter(old: Parameter, new: Parameter) -> Iterator[Difference]:
     if old.role != new.role:
         said = f"{new.name} is read as {new.role or 'nothing in particular'} instead of {old.role or 'nothing in particular'}"
         yield Difference("non-breaking", "request", said, new.at)
-    if bare(dict(old.detail)) != bare(dict(new.detail)) and _asks(old) != _asks(new):
-        yield Difference("breaking", "request", f"{new.name} takes or means other values: {shown(_asks(new))}", new.at)
+    if bare(dict(old.detail)) != bare(dict(new.detail)) and _asks(old.detail) != _asks(new.detail):
+        said = f"{new.name} takes or means other values: {shown(_asks(new.detail))}"
+        yield Difference("breaking", "request", said, new.at)
 
 
-def _asks(parameter: Parameter) -> Json:
-    """What a parameter's extension requires, beside its role and provenance."""
-    return {name: bare(value) for name, value in parameter.detail.items() if name not in ("role", "source")}
+def _asks(detail: Mapping[str, Any]) -> Json:
+    """What the extension of a parameter or field requires, beside its role and provenance."""
+    return {name: bare(value) for name, value in detail.items() if name not in ("role", "source")}
 
 
 def _constants(old: Spec, new: Spec) -> Iterator[Difference]:
@@ -156,10 +218,20 @@ def _flow(old: Flow, new: Flow) -> Iterator[tuple[Level, str]]:
 
 
 def _operations(old: Spec, new: Spec) -> Iterator[Difference]:
-    for name in dict.fromkeys((*old.operations, *new.operations)):
-        before, after = old.operations.get(name), new.operations.get(name)
-        if before is not None and after is not None:
-            yield from _answers(before, after)
+    was, now = _operations_of(old), _operations_of(new)
+    for which in (which for which in was if which in now):
+        before, after = was[which], now[which]
+        at = _path(after)
+        for media in sorted(before.takes ^ after.takes):
+            grave: Level = "breaking" if media in before.takes else "non-breaking"
+            yield Difference(
+                grave, "request", f"{after.id} {'takes' if media in after.takes else 'takes no'} {media} now", at
+            )
+        yield from _answers(before, after)
+
+
+def _path(operation: Operation) -> str:
+    return f"#/paths/{operation.path.replace('~', '~0').replace('/', '~1')}"
 
 
 def _answers(old: Operation, new: Operation) -> Iterator[Difference]:
@@ -169,15 +241,36 @@ def _answers(old: Operation, new: Operation) -> Iterator[Difference]:
         if before is None or after is None:
             said = f"{which} is {'documented now' if before is None else 'not documented any more'}"
             grave: Level = "breaking" if after is None and status.startswith("2") else "non-breaking"
-            yield Difference(grave, "answer", said, f"#/paths/{new.path.replace('~', '~0').replace('/', '~1')}")
+            yield Difference(grave, "answer", said, _path(new))
             continue
         for media in dict.fromkeys((*before, *after)):
             if media not in before or media not in after:
                 said = f"{which} {'may be' if media in after else 'is never'} {media} now"
-                yield Difference("breaking", "answer", said, f"#/paths/{new.path.replace('/', '~1')}")
+                yield Difference("breaking", "answer", said, _path(new))
                 continue
-            for move, said, at in moves(before[media].schema, after[media].schema, ""):
-                yield Difference(_meaning("answer", move), "answer", f"{which}: {said}", at)
+            yield from _shape(before[media], after[media], which)
+
+
+def _shape(old: Shape, new: Shape, which: str) -> Iterator[Difference]:
+    for move, said, at in moves(old.schema, new.schema, ""):
+        yield Difference(_meaning("answer", move), "answer", f"{which}: {said}", at)
+    before, after = (_read(one) for one in (old, new))
+    for path in (path for path in before if path in after):
+        for (role, more, _), (role_now, more_now, at) in zip(before[path], after[path], strict=False):
+            if role != role_now:
+                said = f"{path} is read as {role_now or 'nothing in particular'} instead of {role or 'nothing in particular'}"
+                yield Difference("breaking", "answer", f"{which}: {said}", at)
+            if more != more_now:
+                yield Difference("breaking", "answer", f"{which}: {path} means something else: {shown(more_now)}", at)
+
+
+def _read(shape: Shape) -> dict[str, list[tuple[str, Json, str]]]:
+    """How the fields of an answer are read, by path: role, what else their extension says, and where."""
+    found: dict[str, list[tuple[str, Json, str]]] = {}
+    for one in shape.fields:
+        more = _asks(one.detail)
+        found.setdefault(".".join(one.path), []).append((one.role, more, str(one.schema.get(AT, "#"))))
+    return found
 
 
 # ---------------------------------------------------------------- everything else
@@ -205,9 +298,50 @@ def _facts(old: Spec, new: Spec) -> Iterator[Difference]:
         if first != second:
             said = f"what is {kind} is answered {_error(second)} instead of {_error(first)}"
             yield Difference("breaking", "error", said, f"{at}/errors/{kind}")
+        elif before is not None and after is not None:
+            yield from _error_answer(kind, before, after)
+    for header in ("billing_header", "job_header"):
+        named, names = getattr(old, header), getattr(new, header)
+        if named != names:
+            said = (
+                f"the {header.replace('_', ' ')} of answers is {names or 'not documented'} instead of {named or 'none'}"
+            )
+            yield Difference("breaking" if named else "non-breaking", "answer", said, f"{at}/{header}")
     if old.pending_status != new.pending_status:
         said = f"a job that is not done is answered {new.pending_status} instead of {old.pending_status}"
         yield Difference("breaking", "answer", said, f"{at}/pending_status")
+
+
+def _error_answer(kind: str, old: ErrorAnswer, new: ErrorAnswer) -> Iterator[Difference]:
+    at = f"#/{EXTENSION}/errors/{kind}"
+    if dict(old.values) != dict(new.values):
+        said = f"what is {kind} is answered with {shown(dict(new.values))} instead of {shown(dict(old.values))}"
+        yield Difference("breaking", "error", said, at)
+    for one in _shape(old.shape, new.shape, f"what is {kind}"):
+        yield replace(one, area="error")
+
+
+def _kinds(old: Spec, new: Spec) -> Iterator[Difference]:
+    """How something is known decides whether breaking it fails or warns."""
+    before, after = _sources_of(old), _sources_of(new)
+    for what in (what for what in before if what in after):
+        was, now = before[what].kind, after[what].kind
+        if was != now:
+            said = f"{what} is {now} instead of {was}: what breaks it is judged otherwise"
+            yield Difference("non-breaking", "source", said, "#")
+
+
+def _sources_of(spec: Spec) -> dict[str, Fact]:
+    """Where everything is known from that a verdict may cite, by a name that another version has too."""
+    found: dict[str, Fact | None] = {one.name: one.source for one in (*spec.parameters, *spec.fixed)}
+    for which, operation in _operations_of(spec).items():
+        found[which] = operation.source
+        for status, answers in operation.answers.items():
+            for shape in answers.values():
+                found |= {f"{which} {status} {'.'.join(one.path)}": one.source for one in shape.fields}
+    found |= {f"the flow {name}": flow.source for name, flow in spec.flows.items()}
+    found |= {"the key": spec.credential.source, "the price": spec.price.source}
+    return {what: fact for what, fact in found.items() if fact is not None}
 
 
 def _error(found: tuple[int, str] | None) -> str:

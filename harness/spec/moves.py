@@ -3,7 +3,8 @@
 Rules
 -----
 * A keyword that allows less than before is ``narrower``, one that allows more ``wider``; a property that nobody had to send
-  or read before is ``more``. Where the direction cannot be told (alternatives, conditions, patterns) it is ``unclear``.
+  or read before is ``more``. Where the direction cannot be told (alternatives, conditions, patterns, every keyword that has no rule here) it
+  is ``unclear``; only prose is no move.
 * The path of a value is told as a person writes it: ``images[].url``.
 """
 
@@ -37,15 +38,12 @@ _SAYS = {
 _WHOLE = ("pattern", "format", "multipleOf", "uniqueItems", "contentEncoding", "contentMediaType", "propertyNames")
 """Keywords of which any value narrows, and two values cannot be ordered."""
 _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
-_UNCLEAR = (
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentRequired",
-    "dependentSchemas",
-    "prefixItems",
+_PROSE = frozenset(
+    {AT, EXTENSION, "title", "description", "summary", "examples", "example", "externalDocs", "$comment"}
 )
+_HANDLED = frozenset({
+    *_NARROWER_WHEN, *_WHOLE, *_ALTERNATIVES, "type", "const", "enum", "properties", "required", "additionalProperties", "items",
+})  # fmt: skip
 _TOP = "the whole"
 
 
@@ -60,7 +58,9 @@ def moves(old: Schema, new: Schema, path: str) -> Iterator[Moved]:
     yield from _members(_values(old), _values(new), f"{name} =", at)
     for keyword in _ALTERNATIVES:
         yield from _alternatives(old.get(keyword, ()), new.get(keyword, ()), keyword, path, at)
-    for keyword in _UNCLEAR:
+    for keyword in dict.fromkeys((*old, *new)):
+        if keyword in _HANDLED or keyword in _PROSE:
+            continue
         if bare(old.get(keyword)) != bare(new.get(keyword)):
             yield "unclear", f"the {keyword} of {name} reads otherwise", at
     yield from _properties(old, new, path, at)
@@ -155,11 +155,9 @@ def _properties(old: Schema, new: Schema, path: str, at: str) -> Iterator[Moved]
 
 
 def bare(value: Json) -> Json:
-    """A part of a schema without its own place and the extension."""
+    """A part of a schema without prose, places and the extension."""
     if isinstance(value, Mapping):
-        return {
-            name: bare(inner) for name, inner in value.items() if name not in (AT, EXTENSION, "description", "title")
-        }
+        return {name: bare(inner) for name, inner in value.items() if name not in _PROSE}
     return [bare(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,47 @@ CHANGES = [
     ("invalid: {status: 422,", "invalid: {status: 400,", "breaking", "what is invalid is answered 400 at the result"),
     ("pending_status: 202", "pending_status: 200", "breaking", "a job that is not done is answered 200 instead of 202"),
     (
+        "required: [prompt, image_urls]",
+        "required: [prompt, image_urls]\n      dependentRequired: {seed: [guidance_scale]}",
+        "breaking",
+        "the dependentRequired of the whole reads otherwise",
+    ),
+    (
+        "required: [prompt, image_urls]",
+        "required: [prompt, image_urls]\n      additionalProperties: false",
+        "breaking",
+        "the whole has no members beside the documented ones",
+    ),
+    (
+        "required: [prompt, image_urls]",
+        "required: [prompt, image_urls]\n      anyOf: [{required: [seed]}, {required: [aspect_ratio]}]",
+        "breaking",
+        "the anyOf of the whole has 2 members instead of 0",
+    ),
+    (
+        "items: {type: string}",
+        "items: {type: string}\n          contains: {type: string, pattern: '^https:'}",
+        "breaking",
+        "the contains of image_urls reads otherwise",
+    ),
+    ("            role: outputs\n", "", "breaking", "images is read as nothing in particular instead of outputs"),
+    ("values: {error_type: value_error}}", "values: {error_type: other}}", "breaking", "is answered with"),
+    (
+        "invalid: {status: 422, at: result, answer: '#/components/schemas/ValidationError', values: {error_type: value_error}}",
+        "invalid: {status: 422, at: result, answer: '#/components/schemas/Detail', values: {error_type: value_error}}",
+        "breaking",
+        "what is invalid: ",
+    ),
+    ("  billing_header: x-fal-billable-units\n", "", "breaking", "the billing header of answers is not documented"),
+    ("  job_header: x-fal-request-id\n", "", "breaking", "the job header of answers is not documented"),
+    ("unit: s\n", "unit: ms\n", "breaking", "means something else"),
+    (
+        "states: 'integer, required: the one sent or the one drawn'}",
+        "states: 'integer, required: the one sent or the one drawn', kind: observed}",
+        "non-breaking",
+        "is observed instead of document: what breaks it is judged otherwise",
+    ),
+    (
         "contested: {properties: {safety_tolerance: {const: '6'}}",
         "contested: {properties: {safety_tolerance: {const: '5'}}",
         "non-breaking",
@@ -79,6 +121,29 @@ def test_the_other_direction_has_the_other_level() -> None:
     """What narrows a request in one direction widens it in the other, and an answer the other way round."""
     wider = edited("maximum: 20", "maximum: 30")
     assert [level(differences(*pair)) for pair in ((FAL, wider), (wider, FAL))] == ["non-breaking", "breaking"]
+
+
+def test_what_has_no_words_is_breaking() -> None:
+    """A difference that no rule names is said to be there; another name for an operation is none."""
+    other = replace(FAL, servers=(*FAL.servers, "https://elsewhere.example"), sha256="0")
+    (found,) = differences(FAL, other)
+    assert (found.level, found.area) == ("breaking", "spec")
+    assert "compare the files" in found.message
+    renamed = TEXT.replace("operationId: cancel", "operationId: drop").replace("operation: cancel}", "operation: drop}")
+    assert differences(FAL, edited("maximum: 20", "maximum: 20.0")) == ()
+    assert differences(FAL, parse(renamed.encode(), Path("new.yaml"))) == ()
+
+
+def test_verdicts_on_answers_do_not_stand_when_answers_are_judged_otherwise() -> None:
+    """Though every case is expected to end as before."""
+    other = edited(
+        "required: [images, timings, seed, has_nsfw_concepts, prompt]",
+        "required: [images, timings, has_nsfw_concepts, prompt]",
+    )
+    found = consequences(FAL, other, "one-way", RATES)
+    assert dict(found.judged_anew) == {}
+    assert not json.loads(as_json(found))["verdicts"]["stand"]
+    assert "as answers are judged otherwise" in "\n".join(lines(found))
 
 
 @pytest.mark.parametrize("target", SPECS)
