@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.shell import Percent, carried_out, config, print_lines, reader_may_leave, usd
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from harness.compare.confirm import Places
     from harness.report.results import RunResult
     from harness.targets import Request
 
@@ -83,29 +86,37 @@ def compare(base: tuple[Path, ...], candidates: tuple[Path, ...], **options: Any
     older = alike(known.digests, mine.digests)
     found = compared(older, mine.digests, **settings)
     if options["confirm"]:
-        fresh = _fresh(found, mine.places, options)
-        if fresh:
-            from harness.compare.digest import digests
-            from harness.compare.verdicts import confirmed
-
-            again = tuple(one for directory in fresh for one in digests(directory))
-            whole = compared(older, (*mine.digests, *again), **settings)
-            found = confirmed(found, compared(older, again, **settings), whole)
+        found = _confirmed(found, mine, options, lambda some: compared(older, some, **settings))
     return _tell(found, options, exports)
 
 
-def _fresh(found: Any, places: dict[str, Path], options: dict[str, Any]) -> tuple[Path, ...]:
-    """Send again what seems to have regressed; the directories of the fresh runs."""
-    from harness.compare.confirm import Places, batch, sent
+def _confirmed(found: Any, mine: Any, options: dict[str, Any], compared: Callable[[Any], Any]) -> Any:
+    """What is left of a comparison after a fresh batch; where none can be sent, the comparison with the reason."""
+    from harness.compare.confirm import Places, unconfirmed
+    from harness.compare.digest import digests
+    from harness.compare.verdicts import confirmed
     from harness.config import base_urls
 
-    settings = config()
-    fresh = batch(found, places, Places(base_urls(options["base_urls"]), settings, dict(os.environ)))
+    limit = usd(options["max_cost"])
+    to = Places(base_urls(options["base_urls"]), config(), dict(os.environ))
+    try:
+        fresh = _fresh(found, mine.places, options, to, limit)
+    except HarnessError as error:
+        return unconfirmed(found, str(error))
+    again = tuple(one for directory in fresh for one in digests(directory))
+    return confirmed(found, compared(again), compared((*mine.digests, *again))) if again else found
+
+
+def _fresh(
+    found: Any, runs: dict[str, Path], options: dict[str, Any], to: Places, limit: Decimal | None
+) -> tuple[Path, ...]:
+    """Send again what seems to have regressed; the directories of the fresh runs."""
+    from harness.compare.confirm import batch, sent
 
     def send(specs: Any, request: Request) -> Path:
-        return carried_out(specs, request, settings, options).directory
+        return carried_out(specs, request, to.settings, options).directory
 
-    made = sent(fresh, usd(options["max_cost"]), send)
+    made = sent(batch(found, runs, to), limit, send)
     for directory in made:
         click.echo(f"sent again: {directory}", err=True)
     return made

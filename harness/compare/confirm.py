@@ -7,7 +7,8 @@ Rules
 * A number that regressed takes as many fresh runs as there were candidates. A failure that too few sends have shown takes
   its cases only, as often as is missing.
 * The whole batch is priced before anything is sent, and is not begun when it does not fit the budget.
-* Nothing is sent when the spec has changed since: the answers could not be compared.
+* Nothing is sent when the spec, the harness version or the region has changed since: the runs could not be compared.
+* What cannot be sent again is no less of a regression: it is told with the reason.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from harness import resume
+from harness import __version__, resume
 from harness.compare.drift import SENDS
 from harness.compare.verdicts import Comparison, TargetVerdict
-from harness.config import Config
+from harness.config import Config, region_of
 from harness.errors import UsageError
 from harness.history import History, read
 from harness.metrics.cost import cost
@@ -66,7 +67,8 @@ def batch(
     """The fresh runs; ``runs`` are the candidates' directories by run.
 
     Raises:
-        UsageError: a spec has changed since, or is not shipped, or would be sent to another place than before.
+        UsageError: a spec, the harness or the region has changed since, or a spec is not shipped, or would be sent to
+            another place than before.
         InputError: a run cannot be read.
     """
     fresh = []
@@ -92,10 +94,7 @@ def _missing(target: TargetVerdict) -> Mapping[tuple[str, ...], int]:
 def _whole(target: TargetVerdict, history: History, to: Places) -> Again:
     (spec,) = find((target.target,))
     (plan,) = [plan for plan in history.plans if plan.target == target.target]
-    if spec.sha256 != plan.spec_sha256:
-        raise UsageError(
-            f"--confirm cannot send {target.target} again: its spec has changed since run {history.header['run_id']}"
-        )
+    _comparable(target.target, spec, plan.spec_sha256, history, to)
     begun = Request("live", kind=plan.kind, base_urls=to.base_urls, resume=True)
     request = replace(
         resume.request_of(history, (), begun), source="live", resume=False, command=("harness", "compare")
@@ -105,6 +104,35 @@ def _whole(target: TargetVerdict, history: History, to: Places) -> Again:
         named = f"--base-url {spec.provider}:{plan.flow}={before}"
         raise UsageError(f"run {history.header['run_id']} was made against {before}: name it again with {named}")
     return Again((spec,), request, plan.usd)
+
+
+def _comparable(target: str, spec: Spec, spec_sha256: str, history: History, to: Places) -> None:
+    """Raise if a fresh run could not be compared with a candidate."""
+    header = history.header
+    region, version = header.get("region"), header["harness_version"]
+    changed = [
+        (spec.sha256 != spec_sha256, "its spec has changed since", "compare with runs of the new one"),
+        (version != __version__, f"it was made by harness {version}", f"confirm with that version, not {__version__}"),
+        (
+            region != region_of(to.settings, to.environment),
+            f"it was made from region {region or 'unnamed'}",
+            "confirm from there, or set HARNESS_REGION",
+        ),
+    ]
+    for differs, what, instead in changed:
+        if differs:
+            raise UsageError(f"--confirm cannot send {target} of run {header['run_id']} again: {what}; {instead}")
+
+
+def unconfirmed(found: Comparison, why: str) -> Comparison:
+    """The comparison when nothing could be sent again: what is in doubt says so, and stays what it is."""
+    asked = doubtful(found)
+    return replace(
+        found,
+        targets=tuple(
+            replace(one, reason=f"{one.reason}; not confirmed: {why}") if one in asked else one for one in found.targets
+        ),
+    )
 
 
 def sent(fresh: Sequence[Again], limit: Decimal | None, send: Send) -> tuple[Path, ...]:

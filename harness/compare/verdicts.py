@@ -184,12 +184,21 @@ def confirmed(first: Comparison, fresh: Comparison, together: Comparison) -> Com
     """What is left of the regressions of a comparison once a fresh batch of runs has been made.
 
     ``fresh`` compares that batch alone with the same baseline: a number that regressed and does not regress there is
-    ``inconclusive``. ``together`` compares both batches: their sends count together for new failures.
+    ``inconclusive``. ``together`` compares both batches: their sends count together for new failures, unless they cannot
+    be compared, which takes nothing away from what the first batch has shown.
     """
     again = {one.target: one for one in fresh.targets}
     whole = {one.target: one for one in together.targets}
     return replace(
-        first, targets=tuple(_confirmed(one, again.get(one.target), whole[one.target].drift) for one in first.targets)
+        first,
+        targets=tuple(
+            _confirmed(
+                one,
+                again.get(one.target),
+                (one if whole[one.target].word == "not comparable" else whole[one.target]).drift,
+            )
+            for one in first.targets
+        ),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +26,6 @@ from harness.compare.sources import candidates_of
 from harness.compare.verdicts import Comparison, compare, confirmed
 from harness.config import Config
 from harness.errors import UsageError
-from harness.history import read
 from harness.strict import load_json
 from harness.targets import Request
 from tests import xsd
@@ -227,6 +228,39 @@ def test_nothing_is_sent_beyond_the_budget_or_where_nothing_is_in_doubt(place: P
     assert (doubtful(healthy), batch(healthy, places, HERE)) == ([], ())
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--max-cost", "0.10"), "over the budget of 0.10 USD: allow it with --max-cost 0.16"),
+        (("--max-cost", "0.20"), "FAL_KEY"),
+    ],
+)
+def test_what_cannot_be_sent_again_is_still_a_regression(
+    place: Path, tmp_path: Path, harness: Command, monkeypatch: pytest.MonkeyPatch, *, words: Sequence[str], why: str
+) -> None:
+    """Without money or a key the comparison is told with the reason, in every output, and fails."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FAL_KEY", raising=False)
+    asked = (
+        "compare",
+        place / "base",
+        "--candidate",
+        place / "slow",
+        "--confirm",
+        *words,
+        "--json",
+        "--markdown",
+        "x.md",
+    )
+    status, out, _ = harness(*asked)
+    (target,) = json.loads(out)["targets"].values()
+    assert (status, target["verdict"]) == (1, "regressed")
+    assert target["reason"].startswith("total p50; ")
+    assert "not confirmed: " in target["reason"]
+    assert why in target["reason"]
+    assert "not confirmed" in (tmp_path / "x.md").read_text("utf-8")
+
+
 def test_a_failure_seen_once_is_sent_twice_more(place: Path) -> None:
     """Its case alone, until three sends have answered."""
     found = replace(BAD.findings[0], cases=("bench/0001",))
@@ -241,21 +275,35 @@ def test_a_failure_seen_once_is_sent_twice_more(place: Path) -> None:
     assert sum(one.usd for one in fresh) == Decimal("0.08")
 
 
-def test_a_changed_spec_is_not_sent_again(place: Path, tmp_path: Path) -> None:
-    """Its answers could not be compared."""
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (
+            r'"spec_sha256":"[0-9a-f]+"',
+            f'"spec_sha256":"{"0" * 64}"',
+            "its spec has changed since; compare with runs of",
+        ),
+        (r'"harness_version":"[^"]+"', '"harness_version":"0.0.1"', "made by harness 0.0.1; confirm with that version"),
+        (
+            r'"region":null',
+            '"region":"elsewhere"',
+            "made from region elsewhere; confirm from there, or set HARNESS_REGION",
+        ),
+    ],
+)
+def test_what_could_not_be_compared_is_not_sent_again(
+    place: Path, tmp_path: Path, before: str, after: str, says: str
+) -> None:
+    """A fresh batch by another spec, another version or from another region is refused before it is paid for."""
     first, places = compared(place / "base", place / "slow")
     old = tmp_path / "run-7"
-    old.mkdir()
-    (old / "blobs").mkdir()
-    for blob in (places["run-7"] / "blobs").iterdir():
-        (old / "blobs" / blob.name).write_bytes(blob.read_bytes())
-    sha256 = read(places["run-7"]).plans[0].spec_sha256
-    text = (places["run-7"] / "history.jsonl").read_text("utf-8")
-    (old / "history.jsonl").write_text(
-        text.replace(f'"spec_sha256":"{sha256}"', f'"spec_sha256":"{"0" * 64}"'), "utf-8"
-    )
-    with pytest.raises(UsageError, match="its spec has changed since run run-7"):
-        batch(first, {"run-7": old}, HERE)
+    shutil.copytree(places["run-7"], old)
+    text = (old / "history.jsonl").read_text("utf-8")
+    changed, count = re.subn(before, after, text)
+    assert count
+    (old / "history.jsonl").write_text(changed, "utf-8")
+    with pytest.raises(UsageError, match=says):
+        batch(first, places | {"run-7": old}, HERE)
 
 
 def test_another_place_is_not_sent_to(place: Path) -> None:

@@ -17,6 +17,7 @@ from harness.compare.digest import MEMBERS, Digest, Figure, share
 from harness.compare.numbers import PRIMARY, Metric
 from harness.compare.verdicts import TargetVerdict, compare, confirmed
 from tests.compare import histories
+from tests.compare.test_drift import BAD, GOOD
 
 TODAY = date(2026, 12, 1)
 SPREAD = (-0.09, 0.11, 0.02, -0.05, 0.07, -0.12, 0.04, 0.02, 0.0, -0.03, 0.05)
@@ -327,6 +328,12 @@ def test_a_fresh_batch_confirms_or_clears() -> None:
     first = compare(older, newer, today=TODAY)
     slow, well = (compare(older, runs(3, factor, first=11), today=TODAY) for factor in (1.5, 1.0))
     assert confirmed(first, slow, first).word == "regressed"
+    foreign = [replace(one, key=replace(one.key, version="9")) for one in runs(3, 1.5, first=11)]
+    broken = [replace(one, contract=BAD) for one in newer]
+    sound = [replace(one, contract=GOOD) for one in older]
+    twice = compare(sound, broken, today=TODAY)
+    apart = [compare(sound, some, today=TODAY) for some in (foreign, [*broken, *foreign])]
+    assert "seed_echo fails and did not" in confirmed(twice, *apart).targets[0].reason
     cleared = confirmed(first, well, first)
     assert (cleared.word, cleared.exit_status) == ("inconclusive", 3)
     assert "not confirmed" in cleared.targets[0].reason
