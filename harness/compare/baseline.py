@@ -7,7 +7,7 @@ Rules
 * Only runs that may be compared with the newest one of their target, kind and mode are kept, and the newest of those. Where
   that would throw away more than it keeps, nothing is changed before the user says so.
 * An accepted failure has a reason and a last day. After that day it counts again, and is said to have expired.
-* Whoever edits the file by hand is told the place of a mistake.
+* Whoever edits the file by hand is told the place of a mistake: which member, and of a list which entry.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
-from harness.compare.contract import Contract, Fingerprint, contract_from
+from harness.compare.contract import Fingerprint, contract_from
 from harness.compare.digest import MEMBERS, Digest, as_json, differing, from_json
 from harness.compare.drift import Accepted
 from harness.errors import InputError, UsageError
 from harness.model import Json
 from harness.report import places, text
 from harness.strict import StrictError, load_json
+
+Read = TypeVar("Read")
 
 FORMAT = 1
 NAME = "harness-baseline.json"
@@ -96,16 +99,29 @@ def read(path: Path) -> Baseline:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except StrictError as error:
         raise InputError(f"{path}: {error}") from None
-    try:
-        if value["format"] != FORMAT:
-            raise ValueError(f"format {value['format']}")
-        contracts: dict[str, Contract] = {name: contract_from(one) for name, one in value["contracts"].items()}
-        return Baseline(
-            digests=tuple(from_json(one, contracts[one["contract"]]) for one in value["runs"]),
-            accepted=tuple(_accepted(one) for one in value["accepted"]),
-        )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a baseline of format {FORMAT}: {type(error).__name__} at {error}") from None
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        said = value.get("format") if isinstance(value, dict) else None
+        raise InputError(f"{path}: no baseline of format {FORMAT} but {said}: make it with harness baseline update")
+    contracts = dict(_each(path, value, "contracts", contract_from))
+    runs = _each(path, value, "runs", lambda one: from_json(one, contracts[one["contract"]]))
+    accepted = _each(path, value, "accepted", _accepted)
+    return Baseline(tuple(one for _, one in runs), tuple(one for _, one in accepted))
+
+
+def _each(path: Path, value: Json, member: str, reads: Callable[[Json], Read]) -> list[tuple[Json, Read]]:
+    """Every entry of a member of the file, read, with its name or number; a mistake is told with its place."""
+    held = value.get(member)
+    if not isinstance(held, dict if member == "contracts" else list):
+        raise InputError(f"{path}: {member} is missing or of another type: make it with harness baseline update")
+    found = []
+    for name, one in held.items() if isinstance(held, dict) else enumerate(held):
+        try:
+            found.append((name, reads(one)))
+        except KeyError as error:
+            raise InputError(f"{path}: {member}[{name}]: there is no {error}: add it, or remove the entry") from None
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: {member}[{name}]: {error}: correct it, or remove the entry") from None
+    return found
 
 
 def _accepted(one: Mapping[str, Json]) -> Accepted:

@@ -79,9 +79,13 @@ def differing(one: Digest, other: Digest, members: Iterable[str]) -> str:
 
 def _parts(mine: str, its: str) -> tuple[str, str]:
     """Two values of a member of a key; of those that are JSON objects, the entries in which they differ."""
-    if not (mine.startswith("{") and its.startswith("{")):
+    try:
+        values = json.loads(mine), json.loads(its)
+    except ValueError:
         return mine, its
-    first, second = _entries(json.loads(mine)), _entries(json.loads(its))
+    if not all(isinstance(one, dict) for one in values):
+        return mine, its
+    first, second = map(_entries, values)
     names = [name for name in dict.fromkeys((*first, *second)) if first.get(name) != second.get(name)]
     said = [", ".join(f"{name} {json.dumps(one.get(name))}" for name in names) for one in (first, second)]
     return said[0], said[1]
@@ -302,9 +306,16 @@ def from_json(value: Mapping[str, Json], contract: Contract) -> Digest:
         key=Key(**{name: str(value["key"][name]) for name in MEMBERS}),
         unfit=str(value["unfit"]),
         figures={
-            str(name): Figure(math.inf if number is None else float(number), float(variance), int(n))
+            str(name): _figure(str(name), math.inf if number is None else float(number), float(variance), int(n))
             for name, (number, variance, n) in value["figures"].items()
         },
         contract=contract,
         usd_per_request=float(value["usd_per_request"]),
     )
+
+
+def _figure(name: str, value: float, variance: float, n: int) -> Figure:
+    possible = 0 <= value <= 1 if name == ERRORS else value > 0
+    if not possible or not variance >= 0 or n < 1:
+        raise ValueError(f"the figure {name} is [{value:g}, {variance:g}, {n}], which no run has")
+    return Figure(value, variance, n)

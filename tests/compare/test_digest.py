@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -177,13 +178,31 @@ def test_a_failure_that_the_baseline_does_not_show_is_accepted_by_the_run_that_d
     assert ([one.fingerprint for one in known.accepted], known.digests) == ([found.fingerprint], ())
 
 
+def accepted(until: str) -> str:
+    return json.dumps({"check": "c", "target": "a/b", "parameter": "", "class": "", "reason": "r", "until": until})
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda text: text.replace('"format": 1', '"format": 2'), "format 2"),
-        (lambda text: text.replace('"contract": "', '"contract": "x', 1), "KeyError"),
-        (lambda text: text.replace('"accepted": []', '"accepted": [{"check": "c"}]'), "KeyError at 'target'"),
+        (lambda text: text.replace('"format": 1', '"format": 2'), "no baseline of format 1 but 2"),
+        (lambda text: text.replace('"contract": "', '"contract": "x', 1), r"runs\[0\]: there is no 'x"),
+        (
+            lambda text: text.replace('"accepted": []', '"accepted": [{"check": "c"}]'),
+            r"accepted\[0\]: there is no 'target'",
+        ),
         (lambda text: text[:-9], "not JSON"),
+        (lambda text: text.replace('"runs": [', '"running": ['), "runs is missing"),
+        (
+            lambda text: re.sub(r'"errors": [^]]+', '"errors": [2, 0.1, 9', text),
+            r"runs\[0\]: the figure errors is \[2, 0.1, 9\]",
+        ),
+        (lambda text: re.sub(r'"errors": [^]]+', '"errors": [0, -1, 9', text), "the figure errors is"),
+        (lambda text: re.sub(r'"errors": [^]]+', '"total p50": [0, 0.1, 9', text), "the figure total p50 is"),
+        (
+            lambda text: text.replace('"accepted": []', '"accepted": [' + accepted("2026-13-01") + "]"),
+            r"accepted\[0\]: .*month",
+        ),
     ],
 )
 def test_a_damaged_baseline_file_is_one_sentence(change: Any, says: str, tmp_path: Path) -> None:
