@@ -323,10 +323,12 @@ def detection(
     """Print what it takes to see a change of a number, for each target."""
     import json
 
+    from harness.compare.numbers import level_of
     from harness.compare.power import as_json as rendered
     from harness.compare.power import detection as needed
     from harness.compare.power import lines
     from harness.compare.sources import baseline_of
+    from harness.metrics.phases import not_separable
     from harness.spec import find
     from harness.targets import Request, flow_of, plan_of
 
@@ -340,9 +342,13 @@ def detection(
     runs = baseline_of(past).digests
     found = []
     for spec in find(targets):
-        asked = plan_of(spec, flow_of(spec, flow), Request("simulate", kind="bench", requests=1), config())
-        mine = [one for one in runs if one.target == spec.target and one.kind == "bench"]
-        found.append(needed(spec.target, number, change, mine, asked.usd))
+        chosen = flow_of(spec, flow)
+        if why := not_separable(chosen).get(number.split()[0]):
+            raise UsageError(
+                f"{spec.target} cannot show {number} by its flow {chosen.name}: {why}; name another number or flow"
+            )
+        asked = plan_of(spec, chosen, Request("simulate", kind="bench", requests=1), config())
+        found.append(needed((spec.target, chosen.name), number, change, runs, asked.usd, level=level_of(number)))
     if as_json:
         click.echo(json.dumps({"detections": [rendered(one) for one in found]}, ensure_ascii=False, indent=2))
     else:

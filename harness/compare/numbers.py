@@ -29,6 +29,7 @@ from harness.compare.statistics import (
     exact,
     holm,
     ranked,
+    shared,
     word,
 )
 
@@ -66,6 +67,11 @@ class Metric:
         return UNITS.get(self.name, "s")
 
 
+def level_of(name: str) -> float:
+    """The confidence that a change of one number alone needs, in runs that have all of them."""
+    return shared(1 if name == PRIMARY else len(SECONDARY))
+
+
 def metrics(older: Sequence[Digest], newer: Sequence[Digest], tolerance: float) -> Iterator[Metric]:
     """The median of ``total``, then the others, tested together; a number that no run has is left out."""
     yield _metric(PRIMARY, _first(PRIMARY, older, newer), tolerance, None)
@@ -78,8 +84,9 @@ def metrics(older: Sequence[Digest], newer: Sequence[Digest], tolerance: float) 
     sure = {name: test for name, test in tests.items() if isinstance(test, Pair)}
     up = dict(zip(sure, holm([pair.found.p_up for pair in sure.values()]), strict=True))
     down = dict(zip(sure, holm([pair.found.p_down for pair in sure.values()]), strict=True))
+    level = shared(len(sure))
     for name, test in tests.items():
-        yield _metric(name, test, tolerance, (up.get(name, False), down.get(name, False)))
+        yield _metric(name, test, tolerance, (up.get(name, False), down.get(name, False)), level)
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,9 @@ def _errors(found: Difference, before: Sequence[Figure], after: Sequence[Figure]
     return replace(found, p_up=max(found.p_up, up), p_down=max(found.p_down, down))
 
 
-def _metric(name: str, test: Pair | str | Metric, tolerance: float, joint: tuple[bool, bool] | None) -> Metric:
+def _metric(
+    name: str, test: Pair | str | Metric, tolerance: float, joint: tuple[bool, bool] | None, level: float = LEVEL
+) -> Metric:
     if isinstance(test, Metric):
         return test
     if isinstance(test, str):
@@ -169,8 +178,8 @@ def _metric(name: str, test: Pair | str | Metric, tolerance: float, joint: tuple
     more = None
     if said == "inconclusive" and name != ERRORS and not test.ranks:
         varies = power.variation(test.older, test.before)
-        more = power.needed(varies, 2 * least, k, least)
-    least_seen = None if found.deviation is None else detectable(found.deviation**2, k, c, least)
+        more = power.needed(varies, 2 * least, k, least, level=level)
+    least_seen = None if found.deviation is None else detectable(found.deviation**2, k, c, least, level=level)
     middle = statistics.median if test.ranks else _mean
     shown = _shown(name)
     return Metric(

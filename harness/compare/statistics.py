@@ -153,7 +153,14 @@ def exact(few: int, of_few: int, many: int, of_many: int) -> float:
     return sum(math.comb(hits, x) * math.comb(whole - hits, of_few - x) for x in range(few, most + 1)) / ways
 
 
-def power(change: float, variance: float, baseline: int, candidates: int, tolerance: float) -> float:
+def shared(tests: int) -> float:
+    """The confidence that the least probable of several tests needs when they share one ``LEVEL`` (Holm)."""
+    return 1 - (1 - LEVEL) / max(1, tests)
+
+
+def power(
+    change: float, variance: float, baseline: int, candidates: int, tolerance: float, *, level: float = LEVEL
+) -> float:
     """How surely a true effect of ``change`` is called a regression, when runs have this variance."""
     import numpy as np
     from scipy.special import ndtr
@@ -162,28 +169,28 @@ def power(change: float, variance: float, baseline: int, candidates: int, tolera
     if not spread:
         return float(change >= tolerance)
     # The estimated deviation is the true one times √(chi² / df): the mean over its quantiles.
-    needed = np.maximum(_criticals(baseline - 1) * spread, tolerance)
+    needed = np.maximum(_criticals(baseline - 1, level) * spread, tolerance)
     return float(ndtr((change - needed) / spread).mean())
 
 
 @cache
-def _criticals(freedom: int) -> Any:
+def _criticals(freedom: int, level: float) -> Any:
     """How many true deviations an effect has to reach, at evenly spaced quantiles of the estimated one."""
     import numpy as np
     from scipy.special import chdtri, stdtrit
 
     places = (np.arange(_STEPS) + 0.5) / _STEPS
-    return stdtrit(freedom, LEVEL) * np.sqrt(chdtri(freedom, 1 - places) / freedom)
+    return stdtrit(freedom, level) * np.sqrt(chdtri(freedom, 1 - places) / freedom)
 
 
-def detectable(variance: float, baseline: int, candidates: int, tolerance: float) -> float:
+def detectable(variance: float, baseline: int, candidates: int, tolerance: float, *, level: float = LEVEL) -> float:
     """The least effect that is found with ``POWER``."""
     low, high = tolerance, tolerance + 1.0
-    while power(high, variance, baseline, candidates, tolerance) < POWER and high < 64:
+    while power(high, variance, baseline, candidates, tolerance, level=level) < POWER and high < 64:
         high *= 2
     for _ in range(40):
         middle = (low + high) / 2
-        if power(middle, variance, baseline, candidates, tolerance) < POWER:
+        if power(middle, variance, baseline, candidates, tolerance, level=level) < POWER:
             low = middle
         else:
             high = middle

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.compare import power
-from harness.compare.digest import Figure
+from harness.compare import numbers, power
+from harness.compare.baseline import KEPT
+from harness.compare.digest import COST, ERRORS, QUANTILES, Digest, Figure, share
 from tests.calls import FAL
+from tests.compare import histories
 from tests.compare.test_compare_cli import Command, harness, place
 
 __all__ = ["harness", "place"]
@@ -53,6 +57,7 @@ def test_a_baseline_is_kept_compared_with_and_shown(
         (("plan", "fal", "--detect", "mean=10%"), 2, "is not of the form p50=10%"),
         (("plan", "fal", "--detect", "p50=ten"), 2, "is not a percentage such as 10%"),
         (("plan", "fal", "--past", "x"), 2, "--past belongs to --detect"),
+        (("plan", "fal", "--flow", "sync", "--detect", "queue=50%"), 2, "cannot show queue p50 by its flow sync: "),
         (("specs", "diff", "umodelverse", "fal"), 2, "umodelverse is 2 targets"),
         (("specs", "diff", "fal", "./nowhere.yaml"), 4, "cannot read the spec"),
     ],
@@ -90,6 +95,68 @@ def test_a_change_is_planned_from_how_past_runs_varied(place: Path, harness: Com
         < assumed["needed"]["runs"] * assumed["needed"]["requests"]
     )
     assert found["usd"] == pytest.approx(0.04 * found["needed"]["runs"] * found["needed"]["requests"])
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            ("fal", "--flow", "sync", "--past", "{base}"),
+            "no past run is a live bench of fal/flux-pro-kontext-multi (sync)",
+        ),
+        (("fal", "--past", "{simulated}"), "no past run is a live bench of fal/flux-pro-kontext-multi (queue)"),
+        (("fal", "--past", "{slow}"), "of the past runs like the newest 1 have a finite total p50, and 5 are needed"),
+    ],
+)
+def test_past_runs_that_tell_nothing_are_said_to(
+    place: Path, harness: Command, words: tuple[str, ...], why: str
+) -> None:
+    """Of another flow, not live, or too few: the reason why a typical variation is assumed."""
+    filled = [word.format(**{name: place / name for name in ("base", "simulated", "slow")}) for word in words]
+    (found,) = json.loads(harness("plan", *filled, "--detect", "p50=50%", "--json")[1])["detections"]
+    assert (found["past_runs"], found["assumed"]) == (0, why)
+
+
+def test_a_plan_is_kept_by_a_baseline_file() -> None:
+    """No plan asks for more baseline runs than a file keeps."""
+    for change in (0.05, 0.1, 0.2, 0.5):
+        need = power.needed(power.typical(0.5), math.log1p(change), 0, math.log1p(change / 2))
+        assert need is None or need.baseline <= KEPT
+
+
+def test_a_number_tested_with_others_is_planned_for_at_their_level() -> None:
+    """What the plan asks for shows the change nine times in ten, by the whole comparison with all numbers."""
+    rng, change, name = random.Random(1), 0.8, "queue p50"
+    varies = power.typical(0.5)
+    need = power.needed(varies, math.log1p(change), 0, math.log1p(change / 2), level=numbers.level_of(name))
+    assert need is not None
+    deviation = math.sqrt(varies.of(need.requests))
+
+    def drawn(runs: int, effect: float) -> list[Digest]:
+        empty = histories.digest(0, {"total": [], "queue": [], "inference": []})
+        quiet = {ERRORS: share(0, need.requests), COST: Figure(0.04, 0.01, need.requests)}
+        return [
+            replace(
+                empty,
+                figures=quiet
+                | {
+                    one: Figure(
+                        math.exp(1.6 + rng.gauss(0, deviation) + effect * (one == name)),
+                        varies.request / need.requests,
+                        need.requests,
+                    )
+                    for one in QUANTILES
+                },
+            )
+            for _ in range(runs)
+        ]
+
+    hits = 0
+    for _ in range(200):
+        pair = drawn(need.baseline, 0.0), drawn(need.runs, math.log1p(change))
+        found = {one.name: one.word for one in numbers.metrics(*pair, change / 2)}
+        hits += found[name] == "regressed"
+    assert hits / 200 > 0.84
 
 
 def test_what_no_number_of_runs_shows_is_said() -> None:
