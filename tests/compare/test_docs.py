@@ -143,6 +143,12 @@ def test_a_night_is_live_within_its_budget_and_named_by_its_region() -> None:
     assert WORKFLOW["jobs"]["provider"]["concurrency"] == {"group": "image-apis-live", "cancel-in-progress": False}
 
 
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_no_figure_is_still_to_be_filled_in(page: Path) -> None:
+    """No placeholder is left where a script's figure belongs."""
+    assert re.findall(r"@[A-Z]+@", page.read_text("utf-8")) == []
+
+
 def test_the_page_states_the_rules_numbers() -> None:
     """Level, fewest runs, tolerance, sends, kept runs, blocks: as the code has them."""
     for said in (
@@ -150,7 +156,7 @@ def test_the_page_states_the_rules_numbers() -> None:
         f"Fewer than {statistics.FEWEST} baseline runs",
         f"tolerance {numbers.TOLERANCE:.0%}".replace("%", " %"),
         f"newest {baseline.KEPT} of each target",
-        f"blocks of neighbouring runs ({changepoints.BLOCK} or more)",
+        f"blocks of neighbouring runs ({changepoints.BLOCK} or more; the first and the last may be shorter)",
         f"at most {changepoints.LEVEL * 100:.0f} % of {changepoints.SHUFFLES} shuffles",
         f"Fewer than {changepoints.FEWEST_RUNS} runs are not searched",
         f"{1 / pairs.ALPHA:.0f} in at most {pairs.ALPHA * 100:.0f} % of series",
