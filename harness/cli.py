@@ -69,10 +69,6 @@ def _leave(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _not_built(what: str, instead: str) -> UsageError:
-    return UsageError(f"{what} is not built yet: {instead}")
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, package_name="image-api-harness", prog_name="harness")
 def cli() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.compare.names import ACROSS, QUANTILES
 from harness.errors import HarnessError, UsageError
 from harness.shell import Percent, carried_out, config, print_lines, reader_may_leave, usd
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from harness.report.results import RunResult
     from harness.targets import Request
 
-ACROSS = ("endpoint", "spec", "version", "workload", "region", "schedule")
-"""What may differ between two runs if the user says so; the mode may not."""
+_ACROSS = click.option(
+    "--across", multiple=True, type=click.Choice(ACROSS), help="Compare although this differs between the runs."
+)
 
 
 def _comparing(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,12 +37,7 @@ def _comparing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--tolerance", type=Percent(), default="10%", show_default=True, help="A change that does not matter."
         ),
-        click.option(
-            "--across",
-            multiple=True,
-            type=click.Choice(ACROSS),
-            help="Compare although this differs between the runs.",
-        ),
+        _ACROSS,
         click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON and nothing else."),
         click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."),
         click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Add a summary to FILE."),
@@ -152,17 +149,22 @@ def _tell(found: Any, options: dict[str, Any], exports: tuple[Path | None, Path 
     return int(found.exit_status)
 
 
-NUMBERS = ("total p50", "total p95", "queue p50", "inference p50")
-"""The numbers of seconds that a run has; ``harness.compare.digest`` says the same."""
-
-
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--number", type=click.Choice(NUMBERS), default=NUMBERS[0], show_default=True, help="What to look at.")
+@click.option(
+    "--number",
+    type=click.Choice(list(QUANTILES)),
+    default=next(iter(QUANTILES)),
+    show_default=True,
+    help="What to look at.",
+)
 @click.option("--tolerance", type=Percent(), default="10%", show_default=True, help="A change that does not matter.")
+@_ACROSS
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Draw it, in a page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the trends as JSON and nothing else.")
-def trend(runs: tuple[Path, ...], number: str, tolerance: float, html: Path | None, *, as_json: bool) -> None:
+def trend(
+    runs: tuple[Path, ...], number: str, tolerance: float, across: tuple[str, ...], html: Path | None, *, as_json: bool
+) -> None:
     """Show one number over many runs, and where its level has changed.
 
     RUNS are folders of run directories, run directories, or baseline files. It judges nothing: see harness compare.
@@ -173,7 +175,7 @@ def trend(runs: tuple[Path, ...], number: str, tolerance: float, html: Path | No
 
     if html is not None:
         places.try_out(html)
-    found = trending.trends(baseline_of(runs).digests, number, tolerance)
+    found = trending.trends(baseline_of(runs).digests, number, tolerance, across)
     if html is not None:
         places.write(html, trending.page(found, number))
     if as_json:
@@ -317,6 +319,10 @@ def _measured(specs: Any, request: Request, options: dict[str, Any]) -> RunResul
     return finished.result
 
 
+_DETECTED = dict(zip(("p50", "p95", "queue", "inference"), QUANTILES, strict=True))
+"""What ``--detect`` calls the numbers."""
+
+
 def detection(
     targets: tuple[str, ...], flow: str | None, wanted: str, past: tuple[Path, ...], *, as_json: bool
 ) -> None:
@@ -333,7 +339,7 @@ def detection(
     from harness.targets import Request, flow_of, plan_of
 
     name, _, share = wanted.partition("=")
-    number = {"p50": NUMBERS[0], "p95": NUMBERS[1], "queue": NUMBERS[2], "inference": NUMBERS[3]}.get(name)
+    number = _DETECTED.get(name)
     if number is None:
         raise UsageError(
             f"--detect {wanted!r} is not of the form p50=10%: p50, p95, queue or inference, and a percentage"

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.compare.contract import Fingerprint, contract_from
-from harness.compare.digest import MEMBERS, Digest, as_json, differing, from_json
+from harness.compare.digest import Digest, as_json, differing, from_json
 from harness.compare.drift import Accepted
+from harness.compare.names import MEMBERS
 from harness.errors import InputError, UsageError
 from harness.model import Json
 from harness.report import places, text

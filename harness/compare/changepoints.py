@@ -5,7 +5,8 @@ Rules
 * A change is where the means before and after are furthest apart for the number of runs on either side, at least
   ``SIDE``; it is real when shuffling the series seldom gives anything as far apart, and when it exceeds the tolerance.
 * What is shuffled are blocks of neighbouring runs, never single runs: a slow week is no change, and single runs would make
-  it look like one. Blocks are ``BLOCK`` runs at least and longer in a longer series; each shuffle cuts them elsewhere.
+  it look like one. Blocks are ``BLOCK`` runs, longer in a longer series; each shuffle cuts them elsewhere, so that the first and
+  the last may be shorter.
 * After a change is found, both sides are searched again. A level that rises and returns may hide: seen from either side,
   the means are not far apart. Fewer than ``FEWEST_RUNS`` runs are not searched: their blocks
   have too few orders to be rare.
@@ -14,12 +15,13 @@ Rules
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+
+from harness.compare.statistics import mean
 
 SIDE = 4
 BLOCK = 4
@@ -48,11 +50,7 @@ def levels(series: Sequence[float], changed: Sequence[int]) -> Iterator[tuple[in
     """The stretches between changes, told by the runs they begin with: first run, run after the last, mean."""
     for begin, end in pairwise([0, *changed, len(series)]):
         if end > begin:
-            yield begin, end, _mean(series[begin:end])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+            yield begin, end, mean(series[begin:end])
 
 
 def _split(series: Sequence[float], first: int, tolerance: float) -> list[tuple[int, float]]:
@@ -60,7 +58,7 @@ def _split(series: Sequence[float], first: int, tolerance: float) -> list[tuple[
     if len(series) < FEWEST_RUNS:
         return []
     at, p = _likeliest(series)
-    if p > LEVEL or abs(_mean(series[at:]) - _mean(series[:at])) < tolerance:
+    if p > LEVEL or abs(mean(series[at:]) - mean(series[:at])) < tolerance:
         return []
     return [*_split(series[:at], first, tolerance), (first + at, p), *_split(series[at:], first + at, tolerance)]
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from harness import run
 from harness.compare.contract import Contract, contract_of
+from harness.compare.names import COST, ERRORS, FEWEST_JOBS, MEMBERS, QUANTILES
 from harness.compare.statistics import scatter
 from harness.errors import InputError
 from harness.flow import KEY_REFUSED
@@ -31,27 +32,6 @@ from harness.planning.workload import template
 from harness.report import document
 from harness.report.results import RunResult, Sample, TargetResult
 from harness.traffic import conduct_from
-
-MEMBERS: Mapping[str, str] = {
-    "mode": "mode",
-    "endpoint": "endpoint",
-    "spec": "spec",
-    "version": "harness version",
-    "workload": "workload",
-    "region": "region",
-    "schedule": "schedule",
-}
-"""The members of a key, and what they are called."""
-CONTRACT_MEMBERS = ("mode", "endpoint", "spec", "version")
-"""Those on which depends what a provider is found to answer; the others only move its latencies."""
-QUANTILES: Mapping[str, tuple[str, float]] = {
-    "total p50": ("total", 0.5),
-    "total p95": ("total", 0.95),
-    "queue p50": ("queue", 0.5),
-    "inference p50": ("inference", 0.5),
-}
-ERRORS, COST = "errors", "cost"
-FEWEST_JOBS = {0.5: 2, 0.95: 20}
 
 
 @dataclass(frozen=True, slots=True)

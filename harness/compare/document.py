@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from harness.compare.drift import Accepted, Change, Said
+from harness.compare.names import MODES
 from harness.compare.numbers import Metric
 from harness.compare.power import Needed
 from harness.compare.verdicts import Comparison, TargetVerdict
@@ -19,7 +20,6 @@ from harness.model import Json
 from harness.report import text
 
 SCHEMA_VERSION = 1
-MODES = {"live": "live", "simulate": "simulated", "replay": "recorded answers"}
 WEIGHTS = {
     "regressed": "new failure",
     "unconfirmed": "may be a new failure",

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* A batch is an ordinary bench of both targets; its prompts go on where the former batch ended, so no pair comes twice.
+* A batch is an ordinary bench of both targets with the next seed, whose prompts begin ``STRIDE`` after the former's: a pair
+  does not come twice.
 * The evidence of all batches is one series: it is looked at after each batch, and nothing more is sent once it is decided,
   the pairs are used up, or the next batch does not fit the budget.
 """

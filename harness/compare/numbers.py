@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare import power
-from harness.compare.digest import COST, ERRORS, QUANTILES, Digest, Figure
+from harness.compare.digest import Digest, Figure
+from harness.compare.names import COST, ERRORS, QUANTILES
 from harness.compare.statistics import (
     FEWEST,
     LEVEL,
@@ -28,6 +29,7 @@ from harness.compare.statistics import (
     difference,
     exact,
     holm,
+    mean,
     ranked,
     shared,
     word,
@@ -120,8 +122,8 @@ def _first(name: str, older: Sequence[Digest], newer: Sequence[Digest]) -> Pair 
         why = f"too many jobs never ended in {said}: compared by rank"
         return Pair(before, after, *pair, ranked(*pair), why) if len(before) >= FEWEST else _short_of(len(before))
     if len(before) == 1:
-        return _single(name, pair[0][0], _mean(pair[1]))
-    floor = max(_mean([one.variance for one in before]), _mean([one.variance for one in after]))
+        return _single(name, pair[0][0], mean(pair[1]))
+    floor = max(mean([one.variance for one in before]), mean([one.variance for one in after]))
     found = difference(*pair, floor)
     if name == ERRORS:
         found = _errors(found, before, after)
@@ -152,10 +154,6 @@ def _share(figure: Figure) -> float:
     return figure.value
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 def _errors(found: Difference, before: Sequence[Figure], after: Sequence[Figure]) -> Difference:
     """Errors come in handfuls, for which a t test is too sure: Fisher's exact test has to agree."""
     hits = [(round(sum(f.value * f.n for f in some)), sum(f.n for f in some)) for some in (after, before)]
@@ -180,7 +178,7 @@ def _metric(
         varies = power.variation(test.older, test.before)
         more = power.needed(varies, 2 * least, k, least, level=level)
     least_seen = None if found.deviation is None else detectable(found.deviation**2, k, c, least, level=level)
-    middle = statistics.median if test.ranks else _mean
+    middle = statistics.median if test.ranks else mean
     shown = _shown(name)
     return Metric(
         name=name,

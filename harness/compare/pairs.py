@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from harness.compare.names import MODES
 from harness.model import Json
 from harness.report import text
 from harness.report.results import RunResult, TargetResult
@@ -144,7 +145,7 @@ def compared(results: Sequence[RunResult], first: str, second: str) -> Pairing:
     modes = {str(one.document["run"]["mode"]) for one in ordered}
     if not modes <= {"live", "record"}:
         word = min(modes - {"live", "record"})
-        return _nothing(first, second, f"{word} runs say nothing about how fast a provider is")
+        return _nothing(first, second, f"{MODES.get(word, word)} runs say nothing about how fast a provider is")
     fit = [one for one in ordered if one.document["run"]["audit"]["valid"]]
     found = list(differences(fit, first, second))
     if not found:

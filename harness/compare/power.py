@@ -19,7 +19,8 @@ from decimal import Decimal
 from statistics import NormalDist
 
 from harness.compare.baseline import KEPT
-from harness.compare.digest import FEWEST_JOBS, QUANTILES, Digest, Figure
+from harness.compare.digest import Digest, Figure
+from harness.compare.names import FEWEST_JOBS, QUANTILES
 from harness.compare.statistics import FEWEST, LEVEL, POWER, power
 from harness.model import Json
 

@@ -64,7 +64,7 @@ def difference(baseline: Sequence[float], candidate: Sequence[float], floor: flo
     k, c = len(baseline), len(candidate)
     if k < 2 or not c:
         raise ValueError(f"{k} baseline and {c} candidate runs cannot be compared")
-    effect = _mean(candidate) - _mean(baseline)
+    effect = mean(candidate) - mean(baseline)
     deviation = math.sqrt(max(_variance(baseline), floor))
     error = deviation * math.sqrt(1 / c + 1 / k)
     reach = float(stdtrit(k - 1, level)) * error
@@ -72,13 +72,14 @@ def difference(baseline: Sequence[float], candidate: Sequence[float], floor: flo
     return Difference(effect, effect - reach, effect + reach, up, 1 - up, deviation)
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean."""
     return math.fsum(values) / len(values)
 
 
 def _variance(values: Sequence[float]) -> float:
-    mean = _mean(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    middle = mean(values)
+    return math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1)
 
 
 def ranked(baseline: Sequence[float], candidate: Sequence[float], level: float = LEVEL) -> Difference:

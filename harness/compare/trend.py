@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from harness.compare.changepoints import FEWEST_RUNS, Change, changes, levels
-from harness.compare.digest import MEMBERS, Digest
+from harness.compare.digest import Digest
+from harness.compare.names import MEMBERS, MODES
 from harness.model import Json
 from harness.report import text
 
@@ -27,7 +28,7 @@ from harness.report import text
 class Trend:
     """A target's series: when each run began, its values in seconds, and where the level changed.
 
-    ``left_out`` counts the runs that are not in it, by the reason.
+    ``left_out`` counts the runs that are not in it, by the reason; ``across`` are the members of the key that may differ.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Trend:
     values: tuple[float, ...]
     changes: tuple[Change, ...]
     left_out: Mapping[str, int]
+    across: tuple[str, ...] = ()
 
     @property
     def levels(self) -> tuple[tuple[int, int, float], ...]:
@@ -45,18 +47,18 @@ class Trend:
         return tuple((begin, end, math.exp(mean)) for begin, end, mean in found)
 
 
-def trends(runs: Sequence[Digest], number: str, tolerance: float) -> tuple[Trend, ...]:
+def trends(runs: Sequence[Digest], number: str, tolerance: float, across: Collection[str] = ()) -> tuple[Trend, ...]:
     """The trend of a number for each target and kind of run that has it."""
     groups: dict[tuple[str, str], list[Digest]] = {}
     for one in sorted(runs, key=lambda one: (one.started_at, one.run)):
         groups.setdefault((one.target, one.kind), []).append(one)
-    return tuple(_trend(some, number, tolerance) for some in groups.values())
+    return tuple(_trend(some, number, tolerance, across) for some in groups.values())
 
 
-def _trend(runs: Sequence[Digest], number: str, tolerance: float) -> Trend:
+def _trend(runs: Sequence[Digest], number: str, tolerance: float, across: Collection[str]) -> Trend:
     live = [one for one in runs if one.key.mode == "live"]
     newest = live[-1] if live else runs[-1]
-    reasons = [(one, _why_not(one, newest, number)) for one in runs]
+    reasons = [(one, _why_not(one, newest, number, across)) for one in runs]
     used = [one for one, reason in reasons if not reason]
     values = tuple(one.figures[number].value for one in used)
     return Trend(
@@ -67,15 +69,16 @@ def _trend(runs: Sequence[Digest], number: str, tolerance: float) -> Trend:
         values=values,
         changes=changes([math.log(value) for value in values], math.log1p(tolerance)),
         left_out=Counter(reason for _, reason in reasons if reason),
+        across=tuple(across),
     )
 
 
-def _why_not(one: Digest, newest: Digest, number: str) -> str:
+def _why_not(one: Digest, newest: Digest, number: str, across: Collection[str]) -> str:
     if one.key.mode != "live":
-        return f"{one.key.mode} runs say nothing about how fast a provider is"
-    differing = [name for member, name in MEMBERS.items() if getattr(one.key, member) != getattr(newest.key, member)]
-    if differing:
-        return f"another {differing[0]} than the newest run's"
+        return f"{MODES.get(one.key.mode, one.key.mode)} runs say nothing about how fast a provider is"
+    for member, name in MEMBERS.items():
+        if member not in across and getattr(one.key, member) != getattr(newest.key, member):
+            return f"another {name} than the newest run's (--across {member} allows it)"
     if one.unfit:
         return "incomplete or badly measured"
     if number not in one.figures or math.isinf(one.figures[number].value):
@@ -87,6 +90,8 @@ def lines(found: Sequence[Trend]) -> Iterator[str]:
     """The trends for a terminal or a log."""
     for one in found:
         yield f"{text.visible(one.target, 80)}: {one.number} over {text.count(len(one.values), 'run')}"
+        if one.across:
+            yield f"  although these may differ: {', '.join(one.across)}"
         yield from (f"  left out: {text.count(runs, 'run')}: {why}" for why, runs in one.left_out.items())
         if len(one.values) < FEWEST_RUNS:
             yield f"  too few runs to look for changes: {FEWEST_RUNS} are needed"
@@ -114,6 +119,7 @@ def _json(one: Trend) -> Json:
             for change in one.changes
         ],
         "left_out": dict(one.left_out),
+        "across": list(one.across),
     }
 
 
@@ -133,6 +139,7 @@ def page(found: Sequence[Trend], number: str) -> str:
             {
                 "target": one.target,
                 "series": one.values,
+                "across": ", ".join(one.across),
                 "left_out": [(why, text.count(runs, "run")) for why, runs in one.left_out.items()],
                 "levels": list(_rows(one)),
                 "wide": wide,

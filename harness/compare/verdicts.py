@@ -16,13 +16,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from harness.compare.digest import CONTRACT_MEMBERS, MEMBERS, Digest, differing
+from harness.compare.digest import Digest, differing
 from harness.compare.drift import Accepted, Drift, drift
+from harness.compare.names import CONTRACT_MEMBERS, MEMBERS, MODES
 from harness.compare.numbers import TOLERANCE, Metric, metrics
 from harness.compare.statistics import Word
 
 NO_BASELINE = "no baseline run has this target"
-MODES = {"simulate": "simulated", "replay": "replayed"}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from PIL import Image
 from harness.audit import Watch
 from harness.clock import NS
 from harness.compare.contract import Contract
-from harness.compare.digest import COST, ERRORS, Digest, Figure, Key, figures, share
+from harness.compare.digest import Digest, Figure, Key, figures, share
+from harness.compare.names import COST, ERRORS
 from harness.config import Config
 from harness.engine import Ended
 from harness.history import FILE, MemoryJournal, call_row, exchange_row, intent_row

@@ -12,7 +12,8 @@ import pytest
 
 from harness.compare import numbers, power
 from harness.compare.baseline import KEPT
-from harness.compare.digest import COST, ERRORS, QUANTILES, Digest, Figure, share
+from harness.compare.digest import Digest, Figure, share
+from harness.compare.names import COST, ERRORS, QUANTILES
 from tests.calls import FAL
 from tests.compare import histories
 from tests.compare.test_compare_cli import Command, harness, place

@@ -49,6 +49,18 @@ def test_a_step_is_found_at_its_place() -> None:
     assert [round(one.at / 5) * 5 for one in twice] == [25, 55]
 
 
+def test_runs_that_differ_are_in_the_series_if_that_is_allowed() -> None:
+    """A new version of the harness does not cut a series in two for who says so; the output says so too."""
+    some = runs([math.log(5.0)] * 6)
+    some[4:] = [replace(one, key=replace(one.key, version="9")) for one in some[4:]]
+    (apart,), (whole,) = trends(some, PRIMARY, 0.1), trends(some, PRIMARY, 0.1, ("version",))
+    assert dict(apart.left_out) == {"another harness version than the newest run's (--across version allows it)": 4}
+    assert (len(apart.values), len(whole.values)) == (2, 6)
+    assert "  although these may differ: version" in lines([whole])
+    assert "Although these may differ: version" in page([whole], PRIMARY)
+    assert json.loads(as_json([whole]))["trends"][0]["across"] == ["version"]
+
+
 def test_series_that_only_drift_have_no_change() -> None:
     """None of twenty, each with neighbours that resemble one another."""
     assert [changes(series({}, seed=seed), TOLERANCE) for seed in range(20)] == [()] * 20

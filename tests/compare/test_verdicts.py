@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 
 from harness.compare import power, statistics
-from harness.compare.digest import MEMBERS, Digest, Figure, share
+from harness.compare.digest import Digest, Figure, share
+from harness.compare.names import MEMBERS
 from harness.compare.numbers import PRIMARY, Metric
 from harness.compare.verdicts import TargetVerdict, compare, confirmed
 from tests.compare import histories
