@@ -33,14 +33,12 @@ SCRIPTS = {
 }
 
 SAMPLE = (
-    "bench_kill.py",
     "bench_planning.py",
-    "bench_cassettes.py",
     "bench_compare.py",
     "bench_polling.py",
     "bench_history.py",
 )
-"""One script of each kind; the others are swept."""
+"""Quick ones; the others are swept."""
 
 
 @pytest.mark.parametrize(
