@@ -252,11 +252,11 @@ def _translate(error: Exception, trail: Trail, request: httpx.Request) -> httpx.
         return NeverLeft(text, kind=_connect_kind(error), request=request)
     if isinstance(error, (asyncio.TimeoutError, aiohttp.ServerTimeoutError)):
         return httpx.ReadTimeout(text, request=request)
-    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError, _SentTwice)):
-        return httpx.ReadError(text, request=request)
-    # aiohttp keeps the words of its own errors, and not their types.
+    # aiohttp keeps the words of its own errors, and not their types. Trailers are met while the body is read.
     if "Got more than" in text or "Too many headers" in text:
         return HeadersTooLong(text, request=request)
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError, _SentTwice)):
+        return httpx.ReadError(text, request=request)
     return httpx.RemoteProtocolError(text, request=request)
 
 

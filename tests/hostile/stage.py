@@ -253,7 +253,10 @@ class Provider:
         if isinstance(told, str):
             return True
         for data in (told,) if isinstance(told, bytes) else told:
-            if writer.is_closing():  # under TLS writing to who has left is no error, and some answers have no end
+            # Under TLS writing to who has left is no error, and never waits: the loop has to be given the chance to hear
+            # of it, since some answers have no end.
+            await asyncio.sleep(0)
+            if writer.is_closing():
                 return True
             writer.write(data)
             await writer.drain()
