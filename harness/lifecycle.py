@@ -128,7 +128,7 @@ def machine(
     ``flow`` is the default one for None; ``client`` makes who asks for each example (None: over HTTP).
 
     Raises:
-        UsageError: the server is one that the spec documents, where submits cost money.
+        UsageError: the URL is none, or leads to a server that the spec documents, where submits cost money.
     """
     route = Route(spec, flow or spec.default_flow, base_url.rstrip("/"))
     if fault := fault_of(base_url):

@@ -118,8 +118,7 @@ def _cheapest(spec: Spec, base: Mapping[str, Json], labels: Mapping[str, Sequenc
         if count is None
         else [{**base, count.name: one.value} for one in labels.get(count.name, ()) if not one.absent]
     )
-    allowed = [body for body in counted if validator(spec.input_schema).is_valid(body) and not spec.contested(body)]
-    return min((base, *allowed), key=spec.images_asked)
+    return min((base, *(body for body in counted if allows(spec, body))), key=spec.images_asked)
 
 
 def _rows(

@@ -3,8 +3,8 @@
 Rules
 -----
 * A request is the plainest valid body: what the document requires, and nothing optional, but for the seed where the
-  endpoint has one that may stand alone. So every target does the same work, at its documented defaults, and each request costs one image
-  where nothing else is asked for.
+  endpoint has one that may stand alone. So every target does the same work, at its documented defaults, and each request
+  costs one image where nothing else is asked for.
 * Prompts are numbered (``prompts``). The same number is the same text for every target: targets are compared request by
   request.
 * A case's id holds its prompt's number, which decides its whole body; the run's seed chooses the first number.

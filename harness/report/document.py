@@ -269,7 +269,7 @@ def _command(route: Route, request: Request) -> str:
         return command
     size = text.size(len(request.body or b""))
     return (
-        f"A {request.method} of {without_query(request.url)} with {size}, too long for a command: its body is in the run's blobs, "
+        f"A {request.method} of {address} with {size}, too long for a command: its body is in the run's blobs, "
         "and `harness report RUN --har FILE` names it."
     )
 
