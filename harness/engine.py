@@ -48,6 +48,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 from harness.clock import NS, Clock
@@ -391,7 +392,7 @@ class Engine:
         """Keep of an ended call what its durations are needed for: the polls of later ones, and whether more are sent."""
         if call.derived is not None or call.case.kind not in ("accept", "warm-up"):
             return
-        if self.options.schedule.learns:
+        if self.options.schedule.learns and not work.route.synchronous(call.case.body):
             work.learnt.saw(phases(work.route, call))
         if work.further is not None and call.case.kind == "accept":
             total = phases(work.route, call, open_loop=work.arrivals is not None)["total"]
@@ -667,10 +668,22 @@ class _Scheduled:
     """A live call's pace: polls by the run's schedule, everything else at once."""
 
     def __init__(self, engine: Engine, name: str, learnt: Learnt) -> None:
-        self._clock, self.deadline_seconds = engine.clock, engine.options.deadline_seconds
-        # A job's own generator: its polls do not depend on which other jobs are in flight.
-        self._rng = random.Random(f"{engine.options.seed}/{name}")  # noqa: S311 - phases, not secrets
-        self._pacer = Pacer(engine.options.schedule, self._rng, learnt)
+        self._clock, self._options = engine.clock, engine.options
+        self._name, self._learnt = name, learnt
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long the job may take."""
+        return self._options.deadline_seconds
+
+    @cached_property
+    def _rng(self) -> random.Random:
+        """The job's own generator: its polls do not depend on which other jobs are in flight."""
+        return random.Random(f"{self._options.seed}/{self._name}")  # noqa: S311 - phases, not secrets
+
+    @cached_property
+    def _pacer(self) -> Pacer:
+        return Pacer(self._options.schedule, self._rng, self._learnt)
 
     async def due(self, request: Request) -> None:
         """At once."""

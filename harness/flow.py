@@ -130,7 +130,10 @@ def answer_json(response: Response) -> Json:
 
 def encode(body: Mapping[str, Json]) -> bytes:
     """A request body's bytes: compact UTF-8, in the order of the case, so that a plan fixes every byte sent."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _COMPACT.encode(body).encode()
+
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)

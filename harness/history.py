@@ -30,7 +30,7 @@ import math
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -47,6 +47,8 @@ from harness.transport.redact import Redactor
 
 FORMAT = 1
 BLOB_BYTES = 4096
+AT_ONCE = 64
+"""Rows that are searched and synced together: enough to share a search's price, too few to hold up the event loop."""
 FILE = "history.jsonl"
 Row = Mapping[str, Any]
 Bodies = Callable[[str], bytes]
@@ -90,7 +92,7 @@ class MemoryJournal:
 
     def append(self, row: Row) -> None:
         """Add a row."""
-        self.rows.append(load_json(self._encoder.line(row)))
+        self.rows.append(load_json(self._encoder.lines([row])))
 
     def check(self) -> None:
         """Memory takes every row."""
@@ -176,31 +178,32 @@ class FileJournal:
         ended = False
         while not ended:
             batch = [self._rows.get()]
-            while not self._rows.empty():
+            while not self._rows.empty() and len(batch) < AT_ONCE:
                 batch.append(self._rows.get())
             ended = None in batch
             if self._error is None:
                 try:
-                    lines = b"".join(self._encoder.line(item) + b"\n" for item in batch if isinstance(item, Mapping))
+                    lines = self._encoder.lines([item for item in batch if isinstance(item, Mapping)])
                     if lines:
                         _write_all(self._file, lines)
                         os.fsync(self._file)
                 except (OSError, ValueError, TypeError) as error:
                     # Also a row that has no JSON form: a writer that died of it would leave everybody waiting.
                     self._error = error
-            for item in batch:
-                if isinstance(item, asyncio.Future) and self._loop is not None:
-                    # A run that has failed may be gone before its last promise is kept: then nobody waits for it.
-                    with suppress(RuntimeError):
-                        self._loop.call_soon_threadsafe(self._settle, item)
+            promises = [item for item in batch if isinstance(item, asyncio.Future)]
+            if promises and self._loop is not None:
+                # A run that has failed may be gone before its last promise is kept: then nobody waits for it.
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._settle, promises)
 
-    def _settle(self, done: asyncio.Future[None]) -> None:
-        if done.done():
-            return
-        if self._error is not None:
-            done.set_exception(self._failure())
-        else:
-            done.set_result(None)
+    def _settle(self, promises: Iterable[asyncio.Future[None]]) -> None:
+        for promise in promises:
+            if promise.done():
+                continue
+            if self._error is not None:
+                promise.set_exception(self._failure())
+            else:
+                promise.set_result(None)
 
     def _store(self, digest: str, data: bytes) -> None:
         if digest in self._stored:
@@ -303,10 +306,15 @@ class _Encoder:
     def __init__(self, redactor: Redactor, store: Callable[[str, bytes], None]) -> None:
         self._redactor, self._store = redactor, store
 
-    def line(self, row: Row) -> bytes:
-        text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=self._default)
-        # Half a surrogate pair has no UTF-8, and no place in strict JSON either.
-        line = text.encode("utf-8", "replace")
+    def lines(self, rows: Sequence[Row]) -> bytes:
+        """The rows, each a whole line. They are searched together, and each by itself only where a key was found."""
+        lines = b"".join(_line(row, self._plain) for row in rows)
+        if self._redactor.finds(lines) is None:
+            return lines
+        return b"".join(self._clean(row) for row in rows)
+
+    def _clean(self, row: Row) -> bytes:
+        line = _line(row, self._body)
         cleaned = self._redactor.examine(line)
         if cleaned.data == line or (cleaned.withheld is None and _is_json(cleaned.data)):
             return cleaned.data
@@ -316,19 +324,20 @@ class _Encoder:
         """What keeps the place of a row that cannot be written. A key could even be a word of that."""
         received = _received(line) | {"received_bytes": len(line)}
         for kept in ({"row": row.get("type"), "call": row.get("call")} | received, received):
-            instead = json.dumps({"type": "withheld"} | kept, separators=(",", ":"), default=str).encode()
+            instead = json.dumps({"type": "withheld"} | kept, separators=(",", ":"), default=str).encode() + b"\n"
             if self._redactor.finds(instead) is None:
                 return instead
-        return b"{}"
+        return b"{}\n"
 
-    def _default(self, value: Any) -> Json:
-        if isinstance(value, bytes):
-            return self._body(value)
-        if isinstance(value, Decimal):
-            return str(value)
-        raise TypeError(f"{type(value).__name__} has no place in a history row")
+    def _plain(self, data: bytes) -> Json:
+        """A body; small JSON stands in its line as what it says, and is searched there."""
+        if len(data) <= BLOB_BYTES and data[:1] in (b"{", b"["):
+            with suppress(StrictError):
+                return {"json": load_json(data)}
+        return self._body(data)
 
     def _body(self, data: bytes) -> Json:
+        """A body, searched by itself: what its encoding in the line would hide is found."""
         cleaned = self._redactor.examine(data)
         if cleaned.withheld is not None:
             return _withheld(data, cleaned.withheld)
@@ -350,6 +359,19 @@ class _Encoder:
         # A stream too long to look into is let through in an archive and not in a text, which this body becomes.
         found = self._redactor.finds(encoded)
         return {"base64": encoded.decode()} | received if found is None else _withheld(data, found)
+
+
+def _line(row: Row, body: Callable[[bytes], Json]) -> bytes:
+    def default(value: Any) -> Json:
+        if isinstance(value, bytes):
+            return body(value)
+        if isinstance(value, Decimal):
+            return str(value)
+        raise TypeError(f"{type(value).__name__} has no place in a history row")
+
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=default)
+    # Half a surrogate pair has no UTF-8, and no place in strict JSON either.
+    return text.encode("utf-8", "replace") + b"\n"
 
 
 def _received(data: bytes) -> dict[str, Json]:

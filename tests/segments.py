@@ -95,7 +95,7 @@ class Link(httpx.AsyncBaseTransport):
             await asyncio.Event().wait()
         request.extensions["trail"].sent_ns = self.clock.now_ns()
         if request.method == "POST":
-            self.world.posts["authorization" in request.headers, request.content] += 1
+            self.world.posts["authorization" in request.headers, await request.aread()] += 1
         return await asyncio.shield(self.world.inside.handle_async_request(request))
 
 
@@ -119,7 +119,7 @@ class MortalJournal(MemoryJournal):
         """Add a row, as long as the process lives."""
         limit, spent = self.ledger.limit, self.ledger.billed + self.ledger.unknown + self.ledger.reserved
         self.overdrawn |= limit is not None and spent > limit
-        line = self._encoder.line(row)
+        line = self._encoder.lines([row])
         if self.full:
             self.torn = self.torn or line[: len(line) // 2]
         else:
@@ -213,7 +213,7 @@ class Life:
         path = self.directory / FILE
         before = path.read_bytes() if path.exists() else b""
         whole = before[: before.rfind(b"\n") + 1]
-        path.write_bytes(whole + b"".join(line + b"\n" for line in journal.lines) + journal.torn)
+        path.write_bytes(whole + b"".join(journal.lines) + journal.torn)
         (self.directory / "blobs").mkdir(exist_ok=True)
         for digest, data in journal.blobs.items():
             (self.directory / "blobs" / digest).write_bytes(data)

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from harness.clock import run_virtual
 from harness.errors import InputError, OutputError, UsageError
 from harness.history import (
+    AT_ONCE,
     BLOB_BYTES,
     FILE,
     FORMAT,
@@ -313,6 +314,17 @@ def test_no_canary_reaches_the_history_from_anywhere(name, make):
     if make is Redactor:
         # The images that were paid for stay, beside whatever had to go.
         assert load_json(back.exchanges[2].reply.body)["links"][-1] == "https://h/2.png"
+
+
+@pytest.mark.parametrize("name", [name for name in CANARIES if name not in ("zlib", "deflate")])
+def test_rows_that_are_written_together_are_what_they_are_alone(tmp_path, name):
+    """A writer that searches many rows at once finds the one with a key, masks it as ever, and no other row for it."""
+    lines = written(call(*(exchange(Response(200, {}, b'{"seed":%d}' % n), n) for n in range(AT_ONCE * 3))))
+    lines[AT_ONCE + 1 : AT_ONCE + 1] = everywhere(CANARIES[name](SECRET))[1:-2]
+    redactor = Redactor([Secret(SECRET)])
+    alone = in_memory(lines, redactor).rows
+    together = (store(tmp_path / "run", lines, redactor) / FILE).read_bytes().splitlines()
+    assert [load_json(line) for line in together] == alone
 
 
 @pytest.mark.parametrize(

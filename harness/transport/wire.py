@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from io import BytesIO
@@ -98,9 +98,9 @@ class Wire:
             request = replace(request, url=str(url))
             headers, recorded = self._headers(request)
             transport = self._transport(request)
-            leaving = httpx.Request(
-                request.method, url, headers=headers, content=request.body, extensions={"trail": trail}
-            )
+            # A stream, or httpx would work out headers that are all here: a twentieth of an exchange.
+            body = httpx.ByteStream(request.body or b"")
+            leaving = httpx.Request(request.method, url, headers=headers, stream=body, extensions={"trail": trail})
             departing = True
             async with asyncio.timeout(seconds):
                 answer = await transport.handle_async_request(leaving)
@@ -154,7 +154,7 @@ class Wire:
         raw, stream = answer.headers.raw, answer.stream
         assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - an async transport's answer
         try:
-            decode = self._decoder(answer)
+            decode = self._decoder(raw)
         except _Refused:
             await _keep(stream, partial)
             raise
@@ -170,20 +170,20 @@ class Wire:
                 raise
         decode.end()
         headers = {
-            name: value
-            for raw_name, raw_value in raw
+            name: value.decode("latin-1")
+            for raw_name, value in raw
             if (name := raw_name.decode("latin-1").lower()) in RECORDED_RESPONSE_HEADERS
-            for value in (raw_value.decode("latin-1"),)
         }
         if decode.decodes:
             # They described what was on the wire; the body that is kept is another one.
             headers = {name: value for name, value in headers.items() if name not in ENCODED}
         return Response(answer.status_code, headers, partial.getvalue())
 
-    def _decoder(self, answer: httpx.Response) -> _Decoder:
-        if sum(len(name) + len(value) for name, value in answer.headers.raw) > self.limits.header_bytes:
+    def _decoder(self, headers: Sequence[tuple[bytes, bytes]]) -> _Decoder:
+        if sum(len(name) + len(value) for name, value in headers) > self.limits.header_bytes:
             raise _Refused("limit", f"the headers have more than {self.limits.header_bytes} bytes")
-        return _Decoder(answer.headers.get("content-encoding", "identity"), self.limits.decoded_bytes)
+        encodings = [value for name, value in headers if name.lower() == b"content-encoding"]
+        return _Decoder(b",".join(encodings).decode("latin-1"), self.limits.decoded_bytes)
 
     async def aclose(self) -> None:
         """Close both clients."""

@@ -111,6 +111,11 @@ GUARDS = (
         ("tests/test_history.py",),
     ),
     Guard(
+        "rows are searched together before they are written", "harness/history.py",
+        "if self._redactor.finds(lines) is None:", "if True:",
+        ("tests/test_history.py",),
+    ),
+    Guard(
         "a line on standard error is masked", "harness/shell.py",
         "line = Redactor(keys).text(line)", "Redactor(keys)",
         ("tests/hostile/test_processes.py::test_what_is_printed_at_the_end_holds_no_key_and_steers_nothing",),

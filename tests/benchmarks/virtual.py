@@ -122,12 +122,14 @@ class Kept:
 
 @dataclass(frozen=True)
 class Seen:
-    """A run: what was seen of each job and what was true, both by phase, and how many polls each took."""
+    """A run: what was seen of each job and what was true, both by phase, and how many polls each took.
+
+    Jobs are in the order of their submits: of jobs that run side by side, the first to end are the short ones.
+    """
 
     intervals: dict[str, list[Interval]]
     truths: dict[str, list[float]]
     polls: list[int]
-    first_polls: int
 
     def durations(self, phase: str, number: int | None = None, *, true: bool = False) -> Durations:
         """The first jobs' durations, as they were seen or as they were."""
@@ -168,8 +170,8 @@ def bench(
 
 def _seen(calls: Sequence[Call], truth: Truth) -> Seen:
     names = ("queue", "inference", "total")
-    seen = Seen({name: [] for name in names}, {name: [] for name in names}, [], 0)
-    for call in calls:
+    seen = Seen({name: [] for name in names}, {name: [] for name in names}, [])
+    for call in sorted(calls, key=lambda call: call.id):
         found, submit, job = phases(route(), call), call.of("submit")[-1], truth.jobs[call.job_id or ""]
         true = {
             "queue": (job.running - submit.received_ns) / NS,

@@ -82,7 +82,7 @@ class Queue(httpx.AsyncBaseTransport):
         request.extensions["trail"].sent_ns = self.clock.now_ns()
         step = self._step(request)
         self.asked[step] += 1
-        self.posts[request.content] += step == "submit"
+        self.posts[await request.aread()] += step == "submit"
         await self.clock.sleep(0.05)
         listed = self.answers.get(step, [healthy])
         answer = listed[min(self.asked[step], len(listed)) - 1]
