@@ -7,6 +7,7 @@ Rules
 * What does not fit is a ``UsageError`` before anything is sent: half-way through, it would look like a provider's fault.
 * A full garbage collection walks everything that lives: a pause of 50 ms and more with 2 000 jobs in flight, which every
   answer of that moment would be late by. While requests are timed only young objects are collected; the rest waits.
+  So it does while a record is read, all of which lives: walking it again and again takes a tenth of the time.
 """
 
 from __future__ import annotations

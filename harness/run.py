@@ -671,7 +671,8 @@ def write_reports(directory: Path, *, with_todays_specs: bool = False, page: boo
         InputError: the history cannot be read.
         OutputError: a report cannot be written.
     """
-    result = result_of(directory, with_todays_specs=with_todays_specs)
+    with no_full_collections():
+        result = result_of(directory, with_todays_specs=with_todays_specs)
     texts = {"report.json": document.dump(result.document)}
     if page:
         from harness.report.html import render

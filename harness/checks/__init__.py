@@ -94,16 +94,19 @@ def judge(
     confirmed = {call.case.id: call for call in calls if call.derived == "confirmation"}
     culprits = _culprits(route, plan, first, calls)
     reasons = {rest.cases[0].id: rest.reason for rest in left_out(plan.cases, calls)}
+    smaller: dict[str, list[Call]] = {}
+    for call in calls:
+        if call.derived == MINIMISATION:
+            smaller.setdefault(call.case.id, []).append(call)
     judged, together = [], Others(calls)
     for case in plan.cases:
-        call = first.get(case.id)
-        if call is None:
+        sent = first.get(case.id)
+        if sent is None:
             judged.append(_never_sent(case, reasons.get(case.id)))
             continue
         again, blamed = confirmed.get(case.id), culprits.get(case.id)
-        one = _judge(Evidence(route, case, call, again, together, anchor, blamed, fetched))
-        smaller = [call for call in calls if call.derived == MINIMISATION and call.case.id == case.id]
-        judged.append(_shown_by_less(route, plan, one, smaller) if smaller else one)
+        one = _judge(Evidence(route, case, sent, again, together, anchor, blamed, fetched))
+        judged.append(_shown_by_less(route, plan, one, smaller[case.id]) if case.id in smaller else one)
     return _with_stalled(route, judged)
 
 

@@ -44,6 +44,8 @@ def job_identity(seen: Evidence) -> Findings:
                 seen.grade("job_identity", message, sources=[field.source], expected=show(job), observed=show(told))
             )
     for role, name in _LINKS.items():
+        target = seen.flow.steps().get(name)  # type: ignore[call-overload]
+        path = target.path(seen.submitted) if target else None
         for _, step, value, field in _fields(seen, role):
             link = step.shape.one(role, value)
             if not isinstance(link, str) or not link:
@@ -54,8 +56,6 @@ def job_identity(seen: Evidence) -> Findings:
                     seen.grade("job_identity", message, sources=[field.source], expected=show(job), observed=show(link))
                 )
                 continue
-            target = seen.flow.steps().get(name)  # type: ignore[call-overload]
-            path = target.path(seen.submitted) if target else None
             if path and not urlsplit(link).path.endswith(path):
                 message = f"{'.'.join(field.path)} leads to another path than the documented one"
                 finding = seen.grade(

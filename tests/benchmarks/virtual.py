@@ -174,7 +174,7 @@ def _seen(calls: Sequence[Call], truth: Truth) -> Seen:
     for call in sorted(calls, key=lambda call: call.id):
         found, submit, job = phases(route(), call), call.of("submit")[-1], truth.jobs[call.job_id or ""]
         true = {
-            "queue": (job.running - submit.received_ns) / NS,
+            "queue": max(0, job.running - submit.received_ns) / NS,
             "inference": (job.done - job.running) / NS,
             "total": (job.done - submit.sent_ns) / NS,
         }
