@@ -39,6 +39,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness import files
 from harness.errors import InputError, OutputError, UsageError
 from harness.flow import encode
 from harness.model import CUT_OFF, Call, Case, Exchange, Fact, Failure, Json, Outcome, Plan, Response, Sending
@@ -185,7 +186,7 @@ class FileJournal:
                 try:
                     lines = self._encoder.lines([item for item in batch if isinstance(item, Mapping)])
                     if lines:
-                        _write_all(self._file, lines)
+                        files.write_all(self._file, lines)
                         os.fsync(self._file)
                 except (OSError, ValueError, TypeError) as error:
                     # Also a row that has no JSON form: a writer that died of it would leave everybody waiting.
@@ -208,13 +209,7 @@ class FileJournal:
     def _store(self, digest: str, data: bytes) -> None:
         if digest in self._stored:
             return
-        path = self.directory / "blobs" / digest
-        temporary = path.with_suffix(f".{os.getpid()}")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:  # noqa: PTH123 - the mode
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        files.replace(self.directory / "blobs" / digest, data, mode=0o600, durable=True)
         self._stored.add(digest)
 
 
@@ -292,12 +287,6 @@ def _locked(path: Path, more: int) -> int:
         os.close(file)
         raise
     return file
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
 
 
 class _Encoder:

@@ -14,7 +14,7 @@ ROOT = Path(harness.__file__).resolve().parent
 
 LEVELS = (
     {"model", "errors"},
-    {"strict", "urls", "clock", "resources", "validation", "process"},
+    {"strict", "urls", "clock", "resources", "validation", "process", "files"},
     {"spec"},
     {"secret", "schedule", "traffic", "flow", "isolate", "enough"},
     {"transport", "ledger"},

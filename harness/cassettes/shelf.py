@@ -16,13 +16,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import resources
+from harness import files, resources
 from harness.cassettes.frozen import Frozen, from_json
 from harness.errors import InputError, OutputError, UsageError
 from harness.model import Exchange, RunKind
@@ -124,25 +123,16 @@ class Slot:
         try:
             for digest, body in bodies.items():
                 if not (self.blobs / digest).exists():
-                    _replace(self.blobs / digest, body)
-            _replace(self.next_plan, frozen.dump())
-            _replace(self.cassette, text)
+                    self.blobs.mkdir(parents=True, exist_ok=True)
+                    files.replace(self.blobs / digest, body, durable=True)
+            self.cassette.parent.mkdir(parents=True, exist_ok=True)
+            files.replace(self.next_plan, frozen.dump(), durable=True)
+            files.replace(self.cassette, text, durable=True)
             self.next_plan.replace(self.plan)
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.cassette}: {error.strerror}; the history holds every answer"
             ) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a file in its place in one step, on the disk before it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:  # noqa: PTH123 - the flags
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _frozen(path: Path) -> Frozen:

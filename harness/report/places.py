@@ -4,7 +4,7 @@ Rules
 -----
 * Whether a place can be written is tried out before a run, and not asked about: what ``os.access`` says is not what
   a full or read-only disk does, and it says yes to root. Trying leaves nothing behind.
-* A file is replaced in one step; whoever reads it sees the old text or the new one. A link stays a link.
+* A file is replaced in one step (``files``). A link stays a link.
 * An addition is written under a lock, and taken back when it cannot be written whole.
 * What is no regular file (``/dev/stdout``, ``/dev/null``, a pipe) is written as it is: replacing it would destroy it.
 """
@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harness import files
 from harness.errors import OutputError
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def try_out(path: Path, *, append: bool = False) -> None:
@@ -37,7 +35,7 @@ def try_out(path: Path, *, append: bool = False) -> None:
         elif append and os.path.lexists(target):  # a link that leads to itself is there, and does not exist
             os.close(os.open(target, os.O_WRONLY | os.O_APPEND))
         else:
-            beside, file = _beside(target)
+            beside, file = files.beside(target)
             os.close(file)
             beside.unlink()
 
@@ -53,13 +51,7 @@ def write(path: Path, content: str | bytes) -> None:
         if _is_special(target):
             _pour(os.open(target, os.O_WRONLY), content)
             return
-        beside, file = _beside(target)
-        try:
-            _pour(file, content)
-            beside.replace(target)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        files.replace(target, _bytes(content))
 
 
 def append(path: Path, text_for: Callable[[int], str]) -> None:
@@ -78,7 +70,7 @@ def append(path: Path, text_for: Callable[[int], str]) -> None:
                 fcntl.flock(file, fcntl.LOCK_EX)
             size = os.fstat(file.fileno()).st_size
             try:
-                _write_all(file.fileno(), text_for(size))
+                files.write_all(file.fileno(), text_for(size).encode())
             except BaseException:
                 os.ftruncate(file.fileno(), size)
                 raise
@@ -111,12 +103,6 @@ def _is_special(target: Path) -> bool:
     return target.exists() and not target.is_file()
 
 
-def _beside(target: Path) -> tuple[Path, int]:
-    """A new empty file in the folder of another, under a name that nobody can have prepared."""
-    beside = target.with_name(f".harness-{secrets.token_hex(8)}")
-    return beside, os.open(beside, _NEW, 0o666)
-
-
 def folder(path: Path) -> None:
     """Make a folder for several files, where there is none.
 
@@ -125,7 +111,7 @@ def folder(path: Path) -> None:
     """
     with _told(path):
         path.mkdir(parents=True, exist_ok=True)
-        beside, file = _beside(path / "any")
+        beside, file = files.beside(path / "any")
         os.close(file)
         beside.unlink()
 
@@ -133,12 +119,10 @@ def folder(path: Path) -> None:
 def _pour(file: int, content: str | bytes) -> None:
     """Write a text to an open file, and close it."""
     try:
-        _write_all(file, content)
+        files.write_all(file, _bytes(content))
     finally:
         os.close(file)
 
 
-def _write_all(file: int, content: str | bytes) -> None:
-    rest = memoryview(content.encode() if isinstance(content, str) else content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
