@@ -5,9 +5,9 @@ Rules
 * A process may open a file for each connection, which is what bounds the jobs in flight. The soft limit is raised as far as
   a run needs, within the hard one, which only an administrator can raise.
 * What does not fit is a ``UsageError`` before anything is sent: half-way through, it would look like a provider's fault.
-* A full garbage collection walks everything that lives: a pause of 50 ms and more with 2 000 jobs in flight, which every
-  answer of that moment would be late by. While requests are timed only young objects are collected; the rest waits.
-  So it does while a record is read, all of which lives: walking it again and again takes a tenth of the time.
+* A garbage collection walks what lives: a full one is a pause of 50 ms and more with 2 000 jobs in flight, one of the middle
+  generation up to 20 ms, and every answer of that moment would be late by it. While requests are timed only the youngest
+  objects are collected; cycles among older ones wait for the end. So they do while a record is read, all of which lives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.errors import UsageError
 SPARE = 128
 """Files besides the connections: the history, libraries, the terminal."""
 NEVER = 1_000_000_000
-"""Collections of the middle generation between two full ones, when there shall be none."""
+"""Collections of the youngest generation between two of an older one, when there shall be none."""
 
 
 def make_room(connections: int) -> None:
@@ -44,12 +44,12 @@ def make_room(connections: int) -> None:
 
 
 @contextmanager
-def no_full_collections() -> Iterator[None]:
-    """Collect young objects only, until the end; what lives at the start is not walked at all."""
+def short_collections() -> Iterator[None]:
+    """Collect the youngest objects only, until the end; what lives at the start is not walked at all."""
     young, middle, full = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(young, middle, NEVER)
+    gc.set_threshold(young, NEVER)
     try:
         yield
     finally:

@@ -62,7 +62,7 @@ from harness.minimise import minimised
 from harness.model import Call, Case, Exchange, Json
 from harness.planning.exploring import is_explored
 from harness.planning.reconsider import reconsidered
-from harness.process import make_room, no_full_collections
+from harness.process import make_room, short_collections
 from harness.report import document, export, junit, places
 from harness.report.results import RunResult
 from harness.schedule import FIRST_JOBS, Learnt, Schedule
@@ -322,7 +322,7 @@ def _carried_out(made: _Made, stack: ExitStack, on_progress: Callable[[Progress,
         if request.source == "replay":
             ended, unfinished, code = session.replay()
         else:
-            with no_full_collections():
+            with short_collections():
                 ended, unfinished, code = asyncio.run(session.run())
     except BaseException:
         with suppress(OutputError):  # what failed first is what is said
@@ -671,7 +671,7 @@ def write_reports(directory: Path, *, with_todays_specs: bool = False, page: boo
         InputError: the history cannot be read.
         OutputError: a report cannot be written.
     """
-    with no_full_collections():
+    with short_collections():
         result = result_of(directory, with_todays_specs=with_todays_specs)
     texts = {"report.json": document.dump(result.document)}
     if page:
