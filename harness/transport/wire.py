@@ -94,8 +94,8 @@ class Wire:
         partial, departing = BytesIO(), False
         try:
             # What is judged is the URL that leaves: a host may be spelled otherwise (127。0。0。1) than it is dialled.
-            url = _url(request.url)
-            request = replace(request, url=str(url))
+            url, leaves = _url(request.url)
+            request = replace(request, url=leaves) if leaves != request.url else request
             headers, recorded = self._headers(request)
             transport = self._transport(request)
             # A stream, or httpx would work out headers that are all here: a twentieth of an exchange.
@@ -192,15 +192,16 @@ class Wire:
 
 
 @lru_cache(maxsize=256)
-def _url(text: str) -> httpx.URL:
-    """A parsed URL: polls repeat theirs, submits share one, and parsing is a fifth of an exchange's processor time."""
-    return httpx.URL(text)
+def _url(text: str) -> tuple[httpx.URL, str]:
+    """A URL and how it leaves: polls repeat theirs, submits share one, and parsing is a fifth of an exchange's time."""
+    url = httpx.URL(text)
+    return url, str(url)
 
 
 def as_sent(url: str) -> str:
     """A URL as it leaves this machine; one that no client can send, with every odd character percent-encoded."""
     try:
-        return str(_url(url))
+        return _url(url)[1]
     except (httpx.InvalidURL, ValueError):
         return quote(url, safe=":/?#&=%@+,;", errors="replace")
 
