@@ -6,7 +6,8 @@ Rules
   only what never left this machine and what was answered 429, at most ``RETRY_TRIES`` times, before acceptance.
 * Time limits live here: each request has one, each job has a deadline counted from its submit; when it passes, the
   outcome is ``unknown`` and nothing is claimed about the request.
-* A refused key (401, 402, 403) or an unreachable host stops its target at once; the other targets go on.
+* A refused key (401, 402, 403) or an unreachable host stops its target at once, whatever it waited for; the other
+  targets go on.
 * Once enough rejects of a target and tier were accepted, its others are left out (``enough``): the run is not complete.
 * A target's warm-up cases have ended before any other of its cases is sent.
 * In an open loop (``Work.arrivals``) a submit leaves at its instant, whatever became of those before it: its intent is
@@ -234,16 +235,23 @@ class RecordEnds(Exception):
 class _Gate:
     """Keeps a target's submits at least ``1 / rate`` seconds apart."""
 
-    def __init__(self, clock: Clock, rate: float | None) -> None:
-        self._clock, self._step_ns = clock, 0 if rate is None else round(NS / rate)
+    def __init__(self, clock: Clock, rate: float | None, shut: asyncio.Event) -> None:
+        self._clock, self._step_ns, self._shut = clock, 0 if rate is None else round(NS / rate), shut
         self._next_ns = clock.now_ns()
 
     async def turn(self) -> None:
-        """Wait for the next submit's turn."""
+        """Wait for the next submit's turn, no longer than something is sent at all."""
         if self._step_ns:
             turn_ns = max(self._next_ns, self._clock.now_ns())
             self._next_ns = turn_ns + self._step_ns
-            await self._clock.sleep((turn_ns - self._clock.now_ns()) / NS)
+            await _until(self._clock, turn_ns, self._shut)
+
+
+async def _until(clock: Clock, instant_ns: int, shut: asyncio.Event) -> None:
+    """Wait for an instant, or until ``shut`` is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout((instant_ns - clock.now_ns()) / NS):
+            await shut.wait()
 
 
 def _answered_5xx(exchanges: Iterable[Exchange]) -> bool:
@@ -285,6 +293,7 @@ class Engine:
         self._abreast = Abreast()
         self._spared: dict[str, int] = {}
         self._gaps: dict[str, Iterator[int]] = {}
+        self._shut: dict[str, asyncio.Event] = {}
         self._totals: dict[str, list[Interval]] = {}
         self._open: dict[str, _Call] = {}
         self._cut: dict[str, str | None] = {}
@@ -295,6 +304,7 @@ class Engine:
         self._kept = {share.route.spec.target: [] for share in work if share.minimise is not None}
         for place, share in enumerate(work):
             self._recall(share)
+            self._shut[share.route.spec.target] = asyncio.Event()
             if self.options.abreast and share.arrivals is None:
                 self._abreast.enter(share.route.spec.target)
             elif share.arrivals is not None:
@@ -345,15 +355,15 @@ class Engine:
 
     async def _again(self, one: Again, group: asyncio.TaskGroup) -> None:
         downloads = None if one.derived == ISOLATION or not one.downloads else group
+        gate = _Gate(self.clock, None, asyncio.Event())
         with suppress(_Stopped):
-            await self._case(
-                one.work, _Gate(self.clock, None), one.case, derived=one.derived, downloads=downloads, pace=one.pace
-            )
+            await self._case(one.work, gate, one.case, derived=one.derived, downloads=downloads, pace=one.pace)
 
     def interrupt(self, seconds: float) -> None:
         """Send nothing new; leave once the answers in flight are here, or after ``seconds``."""
         self._grace_seconds = seconds
-        self._interrupted.set()
+        for event in (self._interrupted, *self._shut.values()):
+            event.set()
 
     def unfinished(self) -> dict[str, str | None]:
         """The case id and, where known, the job id of every call that has not ended."""
@@ -420,7 +430,7 @@ class Engine:
             _Call(self, work, c.case, c.id, derived=c.derived, recorded=c.exchanges) for c in work.unfinished
         )
         self._open |= {call.id: call for call in cut_off}
-        gate = _Gate(self.clock, work.rate)
+        gate = _Gate(self.clock, work.rate, self._shut[work.route.spec.target])
         try:
             await self._drain(work, gate, first, doubtful, deque())
             await self._plan(work, gate, waiting, doubtful, cut_off)
@@ -540,6 +550,7 @@ class Engine:
 
     def _stop(self, target: str, reason: _Stopped) -> None:
         self.stopped.setdefault(target, str(reason))
+        self._shut[target].set()
         self._abreast.leave(target)
 
     async def _arrive(
@@ -574,7 +585,7 @@ class Engine:
             while (cut_off or waiting) and not (self._interrupted.is_set() if cut_off else self.closed(target)):
                 if not cut_off:
                     due += next(self._gaps[target])
-                    await clock.until(due - lead)
+                    await _until(clock, due - lead, self._shut[target])
                 await places.acquire()
                 group.create_task(see(group, due, cut_off.popleft() if cut_off else waiting.popleft()))
 

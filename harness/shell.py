@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.targets import Request
 
 LONGEST_MESSAGE = 1000
+SLOWEST, FASTEST = 0.001, 100_000.0
 
 
 class Seconds(click.FloatRange):
@@ -48,9 +49,12 @@ class Seconds(click.FloatRange):
 
 
 class PerSecond(Seconds):
-    """A positive, finite number of submits per second."""
+    """Submits per second, from one in a quarter of an hour to more than any client sends."""
 
     name = "per second"
+
+    def __init__(self) -> None:
+        click.FloatRange.__init__(self, min=SLOWEST, max=FASTEST)
 
 
 class Percent(click.ParamType[float]):

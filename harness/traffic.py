@@ -4,7 +4,8 @@ Rules
 -----
 * An open loop's instants are fixed before anything is sent and do not wait for answers. ``constant`` ones are a step
   apart; ``poisson`` ones come at random, as independent users do: the gaps are exponential, drawn from the run's seed.
-* Several targets get the same instants, each shifted by its part of a step, so that they do not leave as one burst.
+* The first submit leaves at once; several targets get the same instants, each shifted by its part of a step, so that
+  they do not leave as one burst.
 * Without ``downloads`` the outputs are not fetched; ``slo_seconds`` is what ``total`` is wished to stay within.
 * In a closed loop no target begins a request that is more than its concurrency ahead of the slowest one: the same
   prompt meets every provider in the same minutes, or a drift of the day would pass for a difference.
@@ -39,11 +40,9 @@ class Arrivals:
     def gaps(self, place: int = 0, of: int = 1) -> Iterator[int]:
         """Nanoseconds before each submit, for the target in this place of so many."""
         rng = random.Random(f"{self.seed}/arrivals")  # noqa: S311 - a schedule, not a secret
-        shift = round(place * NS / (of * self.rate))
+        yield round(place * NS / (of * self.rate))
         while True:
-            gap = rng.expovariate(self.rate) if self.kind == "poisson" else 1 / self.rate
-            yield shift + round(gap * NS)
-            shift = 0
+            yield round(NS * (rng.expovariate(self.rate) if self.kind == "poisson" else 1 / self.rate))
 
 
 @dataclass(frozen=True, slots=True)

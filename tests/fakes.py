@@ -402,9 +402,10 @@ def work(api: httpx.AsyncBaseTransport, clock: Clock, share: Sequence[Case], **m
 
 @dataclass
 class Run:
-    """A run in virtual time, as its tests see it."""
+    """A run in virtual time, as its tests see it; ``ended_ns`` is when it ended."""
 
     ended: Ended
+    ended_ns: int
     record: Record
     ledger: Ledger
     engine: Engine
@@ -430,12 +431,13 @@ async def run(
     beside = asyncio.ensure_future(meanwhile(engine, ledger)) if meanwhile else None
     try:
         ended = await engine.run(shares)
+        ended_ns = clock.now_ns()
     finally:
         if beside:
             beside.cancel()
             with suppress(asyncio.CancelledError):
                 await beside
-    return Run(ended, record, ledger, engine)
+    return Run(ended, ended_ns, record, ledger, engine)
 
 
 def get(url: str, **more: Any) -> Request:

@@ -134,6 +134,8 @@ def test_a_recorded_bench_is_replayed_without_network_and_key(tmp_path: Path) ->
         (["--rate", "3"], 2, "--rate would change what was recorded"),
         (["--slo", "3"], 2, "--slo would change what was recorded"),
         (["--simulate", "--rate", "0"], 2, "--rate"),
+        (["--simulate", "--rate", "1e-310"], 2, "'--rate': 1e-310 is not in the range 0.001<=x<=100000.0"),
+        (["--simulate", "--rate", "nan"], 2, "--rate"),
         (["--simulate", "--arrivals", "poisson"], 2, "--arrivals says how an open loop sends: name its --rate too"),
         (["--simulate", "--precision", "p95"], 2, "--precision 'p95' is not of the form p95=10%"),
         (["--simulate", "--workload", "none.jsonl"], 4, "cannot read the workload none.jsonl"),

@@ -10,19 +10,20 @@ import pytest
 
 from harness.audit import most_in_flight
 from harness.clock import NS, VirtualClock, run_virtual
-from harness.engine import Options
+from harness.engine import LEAD_SECONDS, Options
 from harness.model import Exchange
-from harness.traffic import Abreast, Arrivals, Conduct, conduct_from
+from harness.traffic import Abreast, ArrivalKind, Arrivals, Conduct, conduct_from
 from tests import fakes
 from tests.fakes import FAL, WAVESPEED, Provider, cases, never_completes, work
 
 
 def opened(
-    arrivals: Arrivals, number: int, *, seconds: float = 3.0, concurrency: int = 100, sync: float = 0.0, limit: str | None = None
+    arrivals: Arrivals, number: int, *, seconds: float = 3.0, concurrency: int = 100, sync: float = 0.0, limit: str | None = None,
+    script: fakes.Script | None = None,
 ) -> fakes.Run:  # fmt: skip
     async def main() -> fakes.Run:
         clock = VirtualClock()
-        provider = Provider(clock, None, seconds)
+        provider = Provider(clock, script, seconds)
         share = work(provider, clock, cases(number), concurrency=concurrency, arrivals=arrivals)
         return await fakes.run([share], options=Options(confirm=False), sync=sync, limit=limit)
 
@@ -42,19 +43,73 @@ def test_constant_arrivals_are_a_step_apart_whatever_the_answers_do() -> None:
 
 def test_poisson_arrivals_come_at_random_and_the_seed_decides() -> None:
     """Their gaps are exponential: mean and standard deviation are alike; the same seed gives the same ones."""
-    gaps = [gap / NS for gap in islice(Arrivals(5.0, "poisson", 3).gaps(), 4000)]
+    gaps = [gap / NS for gap in islice(Arrivals(5.0, "poisson", 3).gaps(), 1, 4000)]
     mean = sum(gaps) / len(gaps)
     deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
     assert mean == pytest.approx(0.2, rel=0.05)
     assert deviation == pytest.approx(0.2, rel=0.08)
-    assert gaps[:50] == [gap / NS for gap in islice(Arrivals(5.0, "poisson", 3).gaps(), 50)]
-    assert gaps[:50] != [gap / NS for gap in islice(Arrivals(5.0, "poisson", 4).gaps(), 50)]
+    assert gaps[:50] == [gap / NS for gap in islice(Arrivals(5.0, "poisson", 3).gaps(), 1, 51)]
+    assert gaps[:50] != [gap / NS for gap in islice(Arrivals(5.0, "poisson", 4).gaps(), 1, 51)]
 
 
 def test_targets_are_shifted_by_a_part_of_a_step() -> None:
     """Two targets at four a second send every eighth of a second, in turns."""
     first, second = (list(accumulate(islice(Arrivals(4.0).gaps(place, 2), 3))) for place in (0, 1))
-    assert [round(at / NS, 6) for at in (*first, *second)] == [0.25, 0.5, 0.75, 0.375, 0.625, 0.875]
+    assert [round(at / NS, 6) for at in (*first, *second)] == [0.0, 0.25, 0.5, 0.125, 0.375, 0.625]
+
+
+@pytest.mark.parametrize("kind", ["constant", "poisson"])
+def test_the_first_submit_leaves_at_once(kind: ArrivalKind) -> None:
+    """A slow rate has nobody wait before anything is sent: only what makes it ready lies before it."""
+
+    async def main() -> tuple[int, list[int]]:
+        clock = VirtualClock()
+        began, provider = clock.now_ns(), Provider(clock)
+        await fakes.run([work(provider, clock, cases(2), arrivals=Arrivals(0.01, kind))])
+        return began, provider.posts
+
+    began, posts = run_virtual(main())
+    assert (posts[0] - began) / NS == LEAD_SECONDS
+
+
+def test_a_stopped_open_loop_does_not_wait_for_its_next_instant() -> None:
+    """Its key is refused on the first submit: it ends then, and not a step of 1000 s later."""
+    run = opened(Arrivals(0.001), 5, script=fakes.refuses_key)
+    (submit,) = submits(run)
+    assert list(run.ended.stopped) == [FAL]
+    assert run.ended_ns - submit.received_ns < NS // 10
+
+
+def test_an_interrupted_open_loop_does_not_wait_for_its_next_instant() -> None:
+    """With nothing in flight there is nothing to wait for: it ends with the interruption."""
+
+    async def main() -> tuple[int, int]:
+        clock = VirtualClock()
+        began = clock.now_ns()
+
+        async def meanwhile(engine, _ledger):
+            await clock.sleep(20.0)
+            engine.interrupt(5.0)
+
+        share = work(Provider(clock), clock, cases(5), arrivals=Arrivals(0.01))
+        run = await fakes.run([share], meanwhile=meanwhile)
+        return began, run.ended_ns
+
+    began, ended = run_virtual(main())
+    assert round((ended - began) / NS, 3) == 20.0
+
+
+def test_a_stopped_target_does_not_wait_for_its_turn() -> None:
+    """A configured rate of one in 100 s: the submits that waited for their turn are given up with the key."""
+
+    async def main() -> tuple[int, fakes.Run]:
+        clock = VirtualClock()
+        began = clock.now_ns()
+        share = work(Provider(clock, fakes.refuses_key), clock, cases(20), concurrency=8, rate=0.01)
+        return began, await fakes.run([share])
+
+    began, run = run_virtual(main())
+    assert (len(submits(run)), (run.ended_ns - began) < NS) == (1, True)
 
 
 def test_an_intent_is_durable_before_its_instant_and_costs_no_latency() -> None:
@@ -89,14 +144,14 @@ def test_an_interrupted_open_loop_sends_nothing_more() -> None:
         share = work(provider, clock, cases(50), concurrency=100, arrivals=Arrivals(2.0))
 
         async def meanwhile(engine, _ledger):
-            await clock.sleep(2.9)
+            await clock.sleep(3.1)
             engine.interrupt(5.0)
 
         return provider, await fakes.run([share], meanwhile=meanwhile)
 
     provider, run = run_virtual(main())
     assert (run.ended.interrupted, run.ended.complete) == (True, False)
-    assert len(provider.posts) == 5
+    assert len(provider.posts) == 6
 
 
 def test_a_plan_that_is_more_than_needed_is_sent_in_batches() -> None:
