@@ -10,8 +10,9 @@ Rules
 * A case's id holds its prompt's number, which decides its whole body; the run's seed chooses the first number.
 * Warm-up requests take the numbers before the first: no measured request repeats a prompt that a provider may have kept.
 * A user's own workload is a file of bodies, one JSON object a line: a body for whatever target there is, or an object
-  with a body for each target by its name. They are sent in the file's order, and again from its beginning; a case's id
-  holds a hash of its line, so that runs and targets are paired by it. Each has to be valid by the target's document.
+  with a body for each target by its name. They are sent in the file's order, the warm-up first, and again from its
+  beginning; a case's id holds a hash of its line, so that runs and targets are paired by it. Each has to be valid by the
+  target's document.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def own_workload(
         sent[digest, kind] += 1
         return _case(spec, body, kind, f"{digest}-{sent[digest, kind]}", usd_per_image, own=True)
 
-    cases = [case("warm-up", place) for place in range(warmup)] + [case("accept", place) for place in range(requests)]
+    cases = [case("warm-up" if place < warmup else "accept", place) for place in range(warmup + requests)]
     return Plan(spec.target, spec.sha256, flow.name, "bench", seed, tuple(cases), {})
 
 
@@ -176,9 +177,19 @@ def _own_body(spec: Spec, flow: Flow, own: OwnBodies, number: int, value: Mappin
     body = {**value, **spec.constants, **flow.body}
     wrong = list(violated(spec, body))
     if wrong and spec.contested(body) is None:
-        what = f"no such {wrong[0]!r}" if wrong[0] else "no such parameters together"
-        raise UsageError(f"{own.path}:{number}: {spec.target} documents {what}: see harness specs show")
+        what = _broken(spec, body, wrong[0])
+        raise UsageError(f"{own.path}:{number}: {spec.target} {what}: see harness specs show {spec.target}")
     return body
+
+
+def _broken(spec: Spec, body: Mapping[str, Json], name: str) -> str:
+    """What a target's document says against a member of a body; of an empty name, against all together."""
+    if not name:
+        return "does not allow these parameters together"
+    if name not in body:
+        return f"requires {name!r}, which is missing"
+    documented = name in spec.input_schema.get("properties", {})
+    return f"does not allow this value of {name!r}" if documented else f"documents no {name!r}"
 
 
 def _case(
