@@ -78,9 +78,13 @@ def ranks(n: int, q: float, tail: float = TAIL) -> tuple[int, int]:
     The number of samples below the true quantile is binomial(n, q). The lower rank is the largest r with
     P(B < r) <= ``tail``, the upper one the smallest r with P(B >= r) <= ``tail``.
     """
-    below, low, high = 0.0, 0, 0
-    for rank in range(1, n + 1):
-        below += _binomial(n, rank - 1, q)
+    # By Bernstein's inequality less than e**-45 lies below the first rank that is looked at.
+    first = max(1, math.floor(n * q - 12 * math.sqrt(n * q * (1 - q)) - 30))
+    below, low, high = 0.0, first - 1, 0
+    chance, odds = _binomial(n, first - 1, q), q / (1 - q)
+    for rank in range(first, n + 1):
+        below += chance
+        chance *= (n - rank + 1) / rank * odds
         if below <= tail:
             low = rank
         if 1 - below <= tail:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from harness.clock import cpu_seconds
 from harness.errors import UsageError
 from harness.metrics.intervals import Durations, Sample
 from harness.metrics.precision import MOST, Precision, parse
@@ -44,6 +45,16 @@ def test_what_is_assumed_is_close_to_what_a_known_spread_takes() -> None:
     assert 215 <= parse("p95=10%").assumed <= 1.2 * 215
     assert parse("p95=10%").needed(0.6) > 3 * parse("p95=10%").assumed
     assert parse("p95=5%").assumed > 3 * parse("p95=10%").assumed
+
+
+@pytest.mark.parametrize(
+    ("text", "sigma", "n"), [("p50=1%", 0.5, 17603), ("p95=1%", 0.5, 50179), ("p99=1%", 0.5, 156_698)]
+)
+def test_how_many_it_takes_is_known_at_once(text: str, sigma: float, n: int) -> None:
+    """The polls of other targets wait meanwhile: a few milliseconds, where the whole sums took seconds."""
+    before = cpu_seconds()
+    assert parse(text).needed(sigma) == n
+    assert cpu_seconds() - before < 0.2
 
 
 def test_it_stops_when_it_is_reached_and_not_before() -> None:

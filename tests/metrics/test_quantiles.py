@@ -9,6 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,20 @@ def test_a_job_that_never_ended_is_infinite_and_never_dropped(ordered: list[floa
     for mine, other in ((inf.value, late.value), (inf.low, late.low), (inf.high, late.high)):
         expected = None if other is None or other > 1e6 else other
         assert expected == mine
+
+
+@pytest.mark.parametrize("q", [*QS, 0.01])
+@pytest.mark.parametrize("tail", [0.025, 0.0175])
+def test_ranks_are_those_of_the_whole_sum(q: float, tail: float) -> None:
+    """What is left out of the sum decides nothing, in small samples as in large ones: SciPy's binomial says the same."""
+    for n in (1, 2, 19, 20, 71, 72, 73, 99, 100, 367, 368, 1000, 20_011, 400_000):
+        low, high = ranks(n, q, tail)
+        below = scipy.stats.binom(n, q).cdf  # P(B < r) is below(r - 1)
+        assert low == 0 or below(low - 1) <= tail
+        assert low == n or below(low) > tail
+        upper = high or n + 1
+        assert high == 0 or 1 - below(high - 1) <= tail
+        assert upper == 1 or 1 - below(upper - 2) > tail
 
 
 def below(n: int, q: float) -> list[int]:
