@@ -618,10 +618,15 @@ def _prices(targets: Sequence[Target], ledger: Ledger) -> Iterator[str]:
     for target in targets:
         if (precision := target.precision) is not None:
             limit = "without a limit" if ledger.limit is None else f"at most {ledger.limit} USD for the run"
-            yield (
-                f"{target.plan.target}: {precision} takes about {precision.assumed} requests, {target.expected_usd:.2f} USD, "
-                f"if durations spread as they often do (σ {ASSUMED_SIGMA}); {precision.pilot} will tell; {limit}"
+            takes = f"{target.plan.target}: {precision} takes about {precision.assumed} requests"
+            spread, usd = f"if durations spread as they often do (σ {ASSUMED_SIGMA})", f"{target.expected_usd:.2f} USD"
+            few = len(target.timed)
+            said = (
+                f"{takes}, {usd}, {spread}"
+                if few >= precision.assumed
+                else f"{takes} {spread}, and is not reached then with the {few} that may be sent, {usd}"
             )
+            yield f"{said}; {precision.pilot} will tell; {limit}"
 
 
 def further_of(target: Target, say: Callable[[str], None] = lambda _: None) -> Further | None:
@@ -633,9 +638,11 @@ def further_of(target: Target, say: Callable[[str], None] = lambda _: None) -> F
     def further(totals: Sequence[Interval]) -> int:
         needed = precision.further(Durations([Sample("", *bounds) for bounds in totals]))
         if needed and totals:
-            usd = target.plan.usd / max(1, len(target.plan.cases)) * needed
+            sent = min(needed, len(target.timed) - len(totals))
+            usd = target.plan.usd / len(target.plan.cases) * sent
+            fewer = "" if sent == needed else f" of the {needed} that it takes"
             say(
-                f"{target.plan.target}: {precision} is not known after {len(totals)} jobs: {needed} more, {usd:.2f} USD"
+                f"{target.plan.target}: {precision} is not known after {len(totals)} jobs: {sent} more{fewer}, {usd:.2f} USD"
             )
         return needed
 

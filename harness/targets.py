@@ -25,7 +25,7 @@ from harness.flow import Route
 from harness.metrics.cost import UsdPrice, in_usd
 from harness.metrics.precision import MOST, Precision
 from harness.metrics.precision import parse as parse_precision
-from harness.model import Fact, Plan, RunKind
+from harness.model import Case, Fact, Plan, RunKind
 from harness.planning import file as plans
 from harness.planning.prompts import PROMPTS
 from harness.planning.workload import own_workload, read_bodies, workload
@@ -107,11 +107,16 @@ class Target:
         return None if self.conduct.precision is None else parse_precision(self.conduct.precision)
 
     @property
+    def timed(self) -> Sequence[Case]:
+        """The cases of a bench's plan that are timed."""
+        return [case for case in self.plan.cases if case.kind == "accept"]
+
+    @property
     def expected_usd(self) -> Decimal:
         """What the plan will cost as far as can be said: of one with a precision, what the assumed spread asks for."""
         if self.precision is None:
             return self.plan.usd
-        timed = [case.usd for case in self.plan.cases if case.kind == "accept"][: self.precision.assumed]
+        timed = [case.usd for case in self.timed[: self.precision.assumed]]
         return sum((case.usd for case in self.plan.cases if case.kind != "accept"), sum(timed, Decimal(0)))
 
 
@@ -122,13 +127,15 @@ def conduct_of(request: Request) -> Conduct:
 
 
 def requests_of(request: Request) -> int:
-    """How many timed jobs a bench plans for a target: as many as asked for, or as a precision may take."""
+    """How many timed jobs a bench plans for a target: as many as asked for, or as a precision may take.
+
+    There are no more of a workload than there are prompts.
+    """
     if request.requests is not None:
         return request.requests
     if request.precision is None:
         return DEFAULT_REQUESTS
-    most = MOST * parse_precision(request.precision).assumed
-    return most if request.workload else min(most, PROMPTS - request.warmup)
+    return min(MOST * parse_precision(request.precision).assumed, PROMPTS - request.warmup)
 
 
 def flow_of(spec: Spec, name: str | None) -> Flow:
@@ -350,7 +357,7 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
             f"--rate {request.rate:g} is more than the {own.rate:g} submits per second that {settings.path} allows "
             f"{spec.provider}: lower it"
         )
-    return Target(
+    target = Target(
         route=route,
         plan=plan_of(spec, flow, request, settings),
         price=price_of(spec, settings),
@@ -359,6 +366,12 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
         rate=own.rate,
         conduct=conduct_of(request),
     )
+    if target.precision is not None and len(target.timed) < target.precision.pilot:
+        raise UsageError(
+            f"--precision {target.precision} takes {target.precision.pilot} requests at least, and {len(target.timed)} may "
+            f"be sent to {spec.target}: allow more with --requests, or ask for a quantile that takes fewer"
+        )
+    return target
 
 
 def _recorded(spec: Spec, flow: Flow, request: Request) -> Target:

@@ -67,6 +67,20 @@ def test_a_precision_states_its_price_first(tmp_path: Path) -> None:
     assert (done.returncode, said in done.stderr) == (3, True)
 
 
+def test_a_precision_says_what_it_will_not_reach(tmp_path: Path) -> None:
+    """The price is that of the requests there are, beside how many it takes; the same for a workload of one's own."""
+    (tmp_path / "own.jsonl").write_text('{"prompt": "a red fox", "image": "https://images.example/a.png"}\n')
+    options = ("--live", "--base-url", "umodelverse=http://127.0.0.1:9", "--precision", "p95=1%", "--max-cost", 500)
+    keys = environment(MODELVERSE_API_KEY="k")
+    for more in ((), ("--workload", "own.jsonl")):
+        done = harness("bench", "umodelverse/flux-kontext-pro", *options, *more, cwd=tmp_path, env=keys)
+        said = (
+            "p95=1% takes about 18179 requests if durations spread as they often do (σ 0.3), and is not reached then with "
+            "the 9009 that may be sent, 441.44 USD; 79 will tell; at most 500 USD for the run"
+        )
+        assert (done.returncode, said in done.stderr) == (3, True), done.stderr
+
+
 def test_an_open_loop_over_a_workload_of_ones_own(tmp_path: Path) -> None:
     """The bodies of a file at random instants, fetched, against an objective; a second run polls by what the first saw."""
     body = {"prompt": "a red fox", "image_urls": ["https://images.example/a.png"]}
@@ -138,6 +152,16 @@ def test_a_recorded_bench_is_replayed_without_network_and_key(tmp_path: Path) ->
         (["--simulate", "--rate", "nan"], 2, "--rate"),
         (["--simulate", "--arrivals", "poisson"], 2, "--arrivals says how an open loop sends: name its --rate too"),
         (["--simulate", "--precision", "p95"], 2, "--precision 'p95' is not of the form p95=10%"),
+        (
+            ["--simulate", "--precision", "p95=10%", "-n", "78"],
+            2,
+            "--precision p95=10% takes 79 requests at least, and 78",
+        ),
+        (
+            ["--simulate", "--precision", "p95=10%", "--warmup", "9000"],
+            2,
+            "takes 79 requests at least, and 9 may be sent",
+        ),
         (["--simulate", "--workload", "none.jsonl"], 4, "cannot read the workload none.jsonl"),
         (["--simulate", "--learn-from", "none"], 4, "cannot read none/history.jsonl"),
         (["--simulate", "--concurrency", "20000000"], 2, "open files, and this machine allows a process"),
