@@ -352,11 +352,7 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
         return _recorded(spec, flow, request)
     route = Route(spec, flow, base_url(spec, flow, request, settings, environment))
     own = settings.provider(spec.provider)
-    if request.rate is not None and own.rate is not None and request.rate > own.rate:
-        raise UsageError(
-            f"--rate {request.rate:g} is more than the {own.rate:g} submits per second that {settings.path} allows "
-            f"{spec.provider}: lower it"
-        )
+    _require_no_wait_of_ours(request, own.rate, f"{settings.path} allows {spec.provider}")
     target = Target(
         route=route,
         plan=plan_of(spec, flow, request, settings),
@@ -372,6 +368,27 @@ def _target(spec: Spec, request: Request, settings: Config, environment: Mapping
             f"be sent to {spec.target}: allow more with --requests, or ask for a quantile that takes fewer"
         )
     return target
+
+
+def _require_no_wait_of_ours(request: Request, allowed: float | None, who: str) -> None:
+    """An open loop counts latencies from its instants: a submit that a configured rate holds back would seem slow.
+
+    Poisson arrivals are refused beside any such rate, since at every rate some of them are closer together than its step:
+    at a tenth of it the mean wait is still a twentieth of the step, many times what a measurement may be off.
+
+    Raises:
+        UsageError: submits would wait for the configured rate.
+    """
+    if request.rate is None or allowed is None:
+        return
+    limit = f"the {allowed:g} submits per second that {who}"
+    if request.rate > allowed:
+        raise UsageError(f"--rate {request.rate:g} is more than {limit}: lower it")
+    if request.arrivals == "poisson":
+        raise UsageError(
+            f"--arrivals poisson sends bursts, which would wait for {limit}, and their wait would count as latency: leave "
+            "--arrivals out, or the rate out of the file"
+        )
 
 
 def _recorded(spec: Spec, flow: Flow, request: Request) -> Target:

@@ -81,6 +81,23 @@ def test_a_precision_says_what_it_will_not_reach(tmp_path: Path) -> None:
         assert (done.returncode, said in done.stderr) == (3, True), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--rate", 3], "--rate 3 is more than the 2 submits per second that"),
+        (
+            ["--rate", 0.2, "--arrivals", "poisson"],
+            "--arrivals poisson sends bursts, which would wait for the 2 submits",
+        ),
+    ],
+)
+def test_an_open_loop_does_not_measure_its_own_limit(options: list[Any], says: str, tmp_path: Path) -> None:
+    """Submits that would wait for the configured rate are refused before anything is sent."""
+    (tmp_path / "harness.toml").write_text("[providers.fal]\nrate = 2.0\n")
+    done = harness("bench", "fal", "--simulate", *options, "--out", "run", cwd=tmp_path)
+    assert (done.returncode, says in one_line(done), (tmp_path / "run").exists()) == (2, True, False)
+
+
 def test_an_open_loop_over_a_workload_of_ones_own(tmp_path: Path) -> None:
     """The bodies of a file at random instants, fetched, against an objective; a second run polls by what the first saw."""
     body = {"prompt": "a red fox", "image_urls": ["https://images.example/a.png"]}
