@@ -432,6 +432,10 @@ def _bench_request(options: dict[str, Any]) -> Request:
         raise _decided(ONLY_IN_BENCH[next(iter(named))])
     if "arrivals" in named and "rate" not in named and not request.resume:
         raise UsageError("--arrivals says how an open loop sends: name its --rate too")
+    learnt = [name for name in ("poll_for", "learn_from") if name in named]
+    if learnt and options["poll_interval"] is not None and not request.resume:
+        option = ONLY_IN_BENCH[learnt[0]]
+        raise UsageError(f"--{option} says how polls are learnt, and --poll-interval fixes them: leave one out")
     if "rate" in named and options["concurrency"] is None:
         named["concurrency"] = OPEN_LOOP_CAP
     if "precision" in named:

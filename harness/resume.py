@@ -64,6 +64,7 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "slo_s": ("slo_seconds", "--slo"),
     "precision": ("precision", "--precision"),
     "poll_for": ("poll_for", "--poll-for"),
+    "learn_from": ("learn_from", "--learn-from"),
 }
 """What a header keeps of a request: by its name there, the attribute of ``Request``, and the option that says it."""
 SOURCES = frozenset({"--replay", "--simulate", "--live", "--record"})
@@ -85,7 +86,7 @@ def _plain(value: Any) -> Json:
 
 
 def _attribute(name: str, value: Json) -> Any:
-    if name in ("cassettes", "plan", "workload") and value is not None:
+    if name in ("cassettes", "plan", "workload", "learn_from") and value is not None:
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
 

@@ -248,7 +248,7 @@ def check(
         HarnessError: something was refused before anything was sent, or the run directory cannot be written.
     """
     if request.resume:
-        return _resume(specs, request, settings, environment, on_progress)
+        return _resume(specs, request, settings, environment, on_progress, say=say)
     run_id = f"{wall_time():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     directory = request.out or Path("reports") / run_id
     if holds_a_run(directory):
@@ -274,6 +274,8 @@ def _resume(
     settings: Config,
     environment: Mapping[str, str],
     on_progress: Callable[[Progress, Ledger], None],
+    *,
+    say: Callable[[str], None],
 ) -> Finished:
     if request.out is None:
         raise UsageError("--resume goes on with the run in --out: name its directory")
@@ -287,7 +289,13 @@ def _resume(
         kept = specs_of(history, directory, with_todays_specs=False)
         targets = resume.targets_of(history, kept, begun, settings, environment)
         ledger = resume.ledger_of(history, resume.limit_of(history, request))
-        made = _Made(history.header["run_id"], directory, targets, begun, settings, ledger, history, file)
+        learnt: Mapping[str, Learnt] = {}
+        try:
+            learnt = {} if begun.learn_from is None else learnt_from(begun.learn_from, targets)
+        except InputError as error:  # what was paid for is read all the same
+            say(f"{error}: the polls are learnt from this run alone")
+        run_id = history.header["run_id"]
+        made = _Made(run_id, directory, targets, begun, settings, ledger, history, file, learnt, say)
         return _carried_out(made, stack, on_progress)
 
 

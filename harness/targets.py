@@ -317,6 +317,9 @@ def targets_of(
     if request.only is None and not any(target.plan.cases for target in targets):
         example = f"{specs[0].target}/guidance_scale/above-maximum"
         raise UsageError(f"no case is left to send: a --case is a glob on ids such as {example}; see harness plan")
+    if request.learn_from is not None and all(target.route.flow.status is None for target in targets):
+        flows = ", ".join(f"{target.plan.target} ({target.plan.flow})" for target in targets)
+        raise UsageError(f"--learn-from says when jobs are polled, and none is of {flows}: leave it out")
     return targets
 
 

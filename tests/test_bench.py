@@ -25,7 +25,7 @@ from harness.report.results import RunResult
 from harness.simulator import Variation
 from harness.strict import load_json
 from harness.targets import Request
-from tests.calls import FAL, MULTI, SPECS, WAVESPEED, Run, simulated
+from tests.calls import FAL, KEY, MULTI, ORIGIN, SPECS, WAVESPEED, Run, simulated
 
 LAGGING = {"valid": True, "reasons": [], "loop_lag_p99_s": 0.4, "start_lag_p99_s": 0.0001, "cpu_share": 0.9}
 
@@ -446,6 +446,44 @@ def test_a_check_and_a_bench_do_not_share_a_cassette(tmp_path: Path) -> None:
     assert names == ["fal/flux-pro-kontext-multi", "fal/flux-pro-kontext-multi.bench"]
     with pytest.raises(InputError, match=r"no bench cassette of .* record one with harness bench .* --record"):
         shelf.find(WAVESPEED, WAVESPEED.default_flow, "bench")
+
+
+def gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, learn_from: Path, **asked: Any
+) -> tuple[Any, list[str]]:
+    """What is made of a bench that was killed when it is gone on with, and what is said meanwhile; nothing is sent."""
+    one = changed(bench(FAL, learn_from=learn_from, **asked), mode="live")
+    directory = stored(with_rows(one, [row for row in one.journal.rows if row["type"] != "footer"]), tmp_path / "run")
+    made: list[Any] = []
+    monkeypatch.setattr(run, "_carried_out", lambda one, *_: made.append(one))
+    urls: Any = {(FAL.provider, flow): f"{ORIGIN}/{FAL.provider}/{flow}" for flow in FAL.flows}
+    request = Request("live", "bench", base_urls=urls, resume=True, out=directory)
+    said: list[str] = []
+    run.check((), request, Config(), {FAL.credential.env: KEY}, say=said.append)
+    return made[0], said
+
+
+def test_a_bench_that_goes_on_polls_by_what_the_earlier_run_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was begun with it; and it says what its precision will cost, as before."""
+    earlier = stored(healthy(), tmp_path / "earlier")
+    made, said = gone_on_with(tmp_path, monkeypatch, learn_from=earlier, requests=30, precision="p50=1%")
+    assert made.learnt[FAL.target].expected("inference") is not None
+    further = run.further_of(made.targets[0], made.say)
+    assert further is not None
+    assert further([(5.0, 5.0 + place) for place in range(25)])
+    (line,) = said
+    assert "p50=1% is not known after 25 jobs: 5 more of the" in line
+
+
+def test_what_was_paid_for_is_read_though_the_earlier_run_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its absence is said, and the polls are learnt anew."""
+    made, said = gone_on_with(tmp_path, monkeypatch, learn_from=tmp_path / "none")
+    assert (made.learnt, len(said)) == ({}, 1)
+    assert said[0].endswith("the polls are learnt from this run alone")
 
 
 def test_a_damaged_cassette_says_which_command_records_it(tmp_path: Path) -> None:

@@ -181,6 +181,17 @@ def test_a_recorded_bench_is_replayed_without_network_and_key(tmp_path: Path) ->
         ),
         (["--simulate", "--workload", "none.jsonl"], 4, "cannot read the workload none.jsonl"),
         (["--simulate", "--learn-from", "none"], 4, "cannot read none/history.jsonl"),
+        (
+            ["--simulate", "--learn-from", "none", "--flow", "sync"],
+            2,
+            "--learn-from says when jobs are polled, and none is of",
+        ),
+        (
+            ["--simulate", "--learn-from", "none", "--poll-interval", "1"],
+            2,
+            "--learn-from says how polls are learnt, and",
+        ),
+        (["--simulate", "--poll-for", "total", "--poll-interval", "1"], 2, "--poll-interval fixes them: leave one out"),
         (["--simulate", "--concurrency", "20000000"], 2, "open files, and this machine allows a process"),
         (["--simulate", "--live"], 2, "exclude each other"),
         (["--simulate", "--flow", "poll"], 2, "has no flow 'poll'"),
