@@ -15,6 +15,9 @@ Rules
 * URLs travel as they are (no re-encoding), cookies and environment proxies do not exist, redirects are answers.
 * Nothing of the environment decides whom to trust: neither ``SSL_CERT_FILE`` nor ``SSLKEYLOGFILE``, which would write
   down what deciphers a key.
+* A name is resolved once for all connections that want it, and its addresses are kept for ``NAME_SECONDS``: look-ups run
+  in a few threads, and two hundred of them at one instant would wait for each other and seem to be the network. What is
+  kept has passed the ``resolver``: a name that leads elsewhere by then is checked before that counts.
 * Behind a proxy a ``resolver`` that guards still does: the name is resolved and checked here, and the proxy is asked
   for the checked address. It never hears of a destination that may not be contacted, nor resolves one a second time.
 """
@@ -41,6 +44,8 @@ from harness.transport.guard import ANY_FAMILY, NoSuchName, is_address
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 4.0
 """Shorter than the 5 s after which common servers drop an idle connection: a POST must not meet that instant."""
+NAME_SECONDS = 10
+"""How long a name's addresses are kept: long enough for a burst of connections, too short to miss that a host moves."""
 MAX_HEADER_BYTES = 16 * 1024
 
 
@@ -49,7 +54,7 @@ class Trail:
     """Instants of one request on its way out, written by the transport.
 
     ``sent_ns`` is when the request was handed to an open connection, None as long as nothing can have left.
-    ``connect_ns`` is what opening that connection took, zero on a kept one. ``kept`` is set by a transport that keeps
+    ``connect_ns`` is what opening that connection took, its name's look-up included, zero on a kept one. ``kept`` is set by a transport that keeps
     the trail: under any other one a request counts as having left.
     """
 
@@ -93,7 +98,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             resolver=self._resolver if self._proxy is None else None,
             ssl=self._tls,
-            use_dns_cache=False,
+            ttl_dns_cache=NAME_SECONDS,
         )
         return aiohttp.ClientSession(
             connector=connector,

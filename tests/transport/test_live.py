@@ -196,6 +196,20 @@ def test_a_connection_that_is_not_made_in_time_never_left():
     assert live(scenario, resolver=Resolves, trusted=lambda _: "http://slow.example") == ("connect_timeout", False)
 
 
+def test_a_name_is_resolved_once_for_many_connections():
+    """Fifty submits at one instant ask for the name once, and those that follow use what it said."""
+    names = Resolves("127.0.0.1")
+
+    async def scenario(way, peer):
+        url = f"http://many.example:{peer.port}/"
+        sent = await asyncio.gather(*(way.send(post(url), seconds=SECONDS) for _ in range(50)))
+        sent.append(await way.send(post(url), seconds=SECONDS))
+        return {one.reply.status for one in sent}, peer.connections >= 50
+
+    found = live(scenario, resolver=lambda: names, trusted=lambda peer: f"http://many.example:{peer.port}")
+    assert (found, names.asked) == (({200}, True), ["many.example"])
+
+
 def test_a_tls_handshake_that_hangs_never_left():
     """A server that takes the connection and is silent gets a client hello and no request."""
 
@@ -539,6 +553,20 @@ def test_a_name_that_leads_inside_is_refused(addresses):
         return told(sent), peer.connections
 
     assert live(scenario, resolver=lambda: GuardedResolver(Resolves(*addresses))) == (("forbidden", False), 0)
+
+
+def test_a_name_that_is_asked_once_for_many_is_checked_for_each_of_them():
+    """Whoever waits for another one's look-up gets its refusal, and no refusal is forgotten by asking again."""
+    names = Resolves("127.0.0.1")
+
+    async def scenario(way, peer):
+        request = get(f"https://rebound.example:{peer.port}/", step="asset")
+        sent = await asyncio.gather(*(way.send(request, seconds=SECONDS) for _ in range(5)))
+        sent.append(await way.send(request, seconds=SECONDS))
+        return {told(one) for one in sent}, peer.connections
+
+    assert live(scenario, resolver=lambda: GuardedResolver(names)) == ({("forbidden", False)}, 0)
+    assert len(names.asked) == 2
 
 
 @pytest.mark.parametrize(
