@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -379,9 +380,9 @@ def plan(
 
 
 NOT_IN_BENCH: dict[str, Any] = {
-    "tier": None, "no_rejects": True, "repeats": False, "cases": (), "max_cases": None, "explore": 0, "plan": None,
+    "tier": None, "no_rejects": True, "repeats": False, "explore": 0, "plan": None,
 }  # fmt: skip
-"""Options of check that concern conformance alone; a bench does not offer them, and runs as if they had these values."""
+"""Options of check that concern conformance alone; a bench refuses them, and runs as if they had these values."""
 
 ONLY_IN_BENCH = {
     "requests": "requests", "warmup": "warmup", "rate": "rate", "arrivals": "arrivals", "downloads": "download",
@@ -418,7 +419,15 @@ def bench(**options: Any) -> int:
     return _ran(_bench_request(options), options)
 
 
-bench.params[:0] = [option for option in check.params if option.name not in NOT_IN_BENCH]
+def _in_bench(option: click.Parameter) -> click.Parameter:
+    """An option of check in a bench: one that is refused there is not shown."""
+    if option.name in NOT_IN_BENCH:
+        option = copy(option)
+        option.hidden = True  # type: ignore[attr-defined] # a click.Option
+    return option
+
+
+bench.params[:0] = map(_in_bench, check.params)
 
 
 def _bench_request(options: dict[str, Any]) -> Request:
@@ -426,7 +435,11 @@ def _bench_request(options: dict[str, Any]) -> Request:
 
     from harness.metrics.precision import parse as precision
 
-    request = request_of({**options, **NOT_IN_BENCH}, given(click.get_current_context()))
+    typed = given(click.get_current_context())
+    for name in NOT_IN_BENCH:
+        if (option := f"--{name.replace('_', '-')}") in typed:
+            raise UsageError(f"{option} says what a check sends, and a bench sends one plain request: leave it out")
+    request = request_of({**options, **NOT_IN_BENCH}, typed)
     named = {name: options[name] for name in ONLY_IN_BENCH if options[name] is not None and options[name] is not False}
     if request.source == "replay" and named:
         raise _decided(ONLY_IN_BENCH[next(iter(named))])

@@ -175,7 +175,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
     if request.source == "replay":
         return narrowed(recording_of(spec, flow, request).frozen.plan, request)
     if request.kind == "bench" and request.workload is not None:
-        return own_workload(
+        whole = own_workload(
             spec,
             flow,
             read_bodies(request.workload),
@@ -184,8 +184,9 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
             seed=request.seed,
             usd_per_image=price_of(spec, settings).amount,
         )
+        return narrowed(whole, request)
     if request.kind == "bench":
-        return workload(
+        whole = workload(
             spec,
             flow,
             requests_of(request),
@@ -194,6 +195,7 @@ def plan_of(spec: Spec, flow: Flow, request: Request, settings: Config) -> Plan:
             usd_per_image=price_of(spec, settings).amount,
             assets=settings.assets,
         )
+        return narrowed(whole, request)
     if request.plan is not None:
         frozen = plans.load(request.plan, spec)
         return narrowed(plans.priced(frozen, spec, price_of(spec, settings).amount), request)
@@ -315,7 +317,8 @@ def targets_of(
     require_known_names(specs, request, settings)
     targets = tuple(_target(spec, request, settings, environment) for spec in specs)
     if request.only is None and not any(target.plan.cases for target in targets):
-        example = f"{specs[0].target}/guidance_scale/above-maximum"
+        what = "bench/0001" if request.kind == "bench" else "guidance_scale/above-maximum"
+        example = f"{specs[0].target}/{what}"
         raise UsageError(f"no case is left to send: a --case is a glob on ids such as {example}; see harness plan")
     if request.learn_from is not None and all(target.route.flow.status is None for target in targets):
         flows = ", ".join(f"{target.plan.target} ({target.plan.flow})" for target in targets)

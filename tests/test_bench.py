@@ -421,6 +421,24 @@ def test_a_replay_of_a_bench_is_its_recording(tmp_path: Path) -> None:
     assert (tmp_path / "cassettes" / "fal" / "flux-pro-kontext-multi.bench.plan.json").is_file()
 
 
+def test_a_bench_is_narrowed_as_a_check_is(tmp_path: Path) -> None:
+    """By ids and by number, of built-in requests, of a workload of one's own, and of a recording."""
+    (tmp_path / "own.jsonl").write_text(
+        "".join(
+            json.dumps({"prompt": text, "image_urls": ["https://images.example/a.png"]}) + "\n" for text in ("a", "b")
+        )
+    )
+    by_number = bench(FAL, requests=9, max_cases=3)
+    by_id = bench(FAL, requests=9, cases=("*/bench/0002", "*/bench/0004"))
+    own = bench(FAL, requests=9, warmup=0, workload=tmp_path / "own.jsonl", cases=("*/workload/*-2",))
+    sent = [[call.case.id.rpartition("/")[2] for call in one.history.calls] for one in (by_number, by_id)]
+    assert sent == [["9009", "9008", "0001", "0002", "0003"], ["0002", "0004"]]
+    assert [call.case.body["prompt"] for call in own.history.calls] == ["a", "b"]
+    _, request = recorded(bench(FAL), tmp_path)
+    replayed = run.check((FAL,), replace(request, cases=("*/bench/0002",)), Config(), {})
+    assert replayed.result.document["targets"][FAL.target]["cases"]["run"] == 1
+
+
 def test_a_replay_keeps_the_verdict_on_the_measurement(tmp_path: Path) -> None:
     """What was badly measured is badly measured for ever: the frozen audit is the judged one."""
     result, request = recorded(bench(FAL), tmp_path, audit=LAGGING)
