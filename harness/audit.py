@@ -2,14 +2,16 @@
 
 Rules
 -----
-* ``loop_lag_p99_s`` is how late the event loop runs a timer, ``start_lag_p99_s`` how late a request leaves after it was
+* ``loop_lag_p99_s`` is how late the event loop runs a timer, ``start_lag_p99_s`` how late a submit leaves after it was
   wanted on an open connection (what opening one takes is the network's), ``cpu_share`` the part of one core that this
-  process used.
+  process used. Polls are no part of the second: they are many, on time when they leave, and would hide the submits.
 * The loop is asked at every tick. A process that stood still for a second missed fifty ticks and not one: each of them
   counts, by what it was late, or a stop would hide in its own silence.
 * A run that measures a provider is invalid when one of the lags is over 1 % of the median ``total``, or over 2 ms where
-  that is more. Of several targets the fastest one decides: its latencies are the first to be spoilt.
-* So is an open loop that had as many jobs in flight as its cap allows: what was sent was not what was wanted.
+  that is more. Of several targets the fastest one decides: its latencies are the first to be spoilt. So is an open loop
+  that had as many jobs in flight as its cap allows: what was sent was not what was wanted.
+* A run that was gone on with was as late as the worst of its segments. One of them that was killed never said, and its run
+  is invalid too.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ LAGS: Mapping[str, str] = {
     "loop_lag_p99_s": "the event loop of the harness was late",
     "start_lag_p99_s": "requests left late",
 }
+KILLED = "a part of the run was killed before it could say how late it was"
 
 
 class Watch:
@@ -64,18 +67,36 @@ def missed(lag: float) -> list[float]:
     return [lag - tick * SAMPLE_SECONDS for tick in range(1 + int(lag / SAMPLE_SECONDS))]
 
 
-def judged(audit: Mapping[str, Json], medians: Mapping[str, float], capped: Mapping[str, int] | None = None) -> Json:
+def over(audits: Sequence[Json]) -> Json:
+    """The audit of a whole run from those of its segments: the worst of each figure. None is a segment that was killed."""
+    told = [audit for audit in audits if audit is not None]
+    reasons = list(dict.fromkeys(reason for audit in told for reason in audit["reasons"]))
+    figures = {
+        name: max((audit[name] for audit in told if audit[name] is not None), default=None)
+        for name in (*LAGS, "cpu_share")
+    }
+    return {"valid": not reasons, "reasons": reasons, **figures}
+
+
+def judged(
+    audit: Mapping[str, Json],
+    medians: Mapping[str, float],
+    capped: Mapping[str, int] | None = None,
+    *,
+    killed: bool = False,
+) -> Json:
     """The audit of a run that measures, with its verdict and the reasons for it.
 
     ``medians`` is the median ``total`` of each target in seconds, infinite where most jobs never ended; without one,
     nothing was measured and no lag is judged. ``capped`` maps the targets whose open loop met its cap to that cap.
+    ``killed`` tells that a segment of the run was killed before it could say how late it was.
     """
     reasons = [
         f"{target} had {cap} jobs in flight, which is the cap of its open loop: raise --concurrency or lower --rate"
         for target, cap in (capped or {}).items()
     ]
     if medians:
-        reasons = [*_late(audit, medians), *reasons]
+        reasons = [*_late(audit, medians), *([KILLED] if killed else []), *reasons]
     return {**audit, "valid": not reasons, "reasons": reasons}
 
 

@@ -84,6 +84,8 @@ REQUEST_SECONDS = 60.0
 DOWNLOAD_SECONDS = 60.0
 CANCEL_SECONDS = 1.5
 """How long the answer to a cancel is awaited: the job is past its deadline, and the asking is what may save money."""
+LAST_LOOK_SECONDS, LAST_LOOK_SHARE = 1.0, 0.1
+"""How long before its deadline, at most and as a share of it, a job is asked for a last time: it may be done by then."""
 SPARE_DOWNLOADS = 4
 """So many outputs more than a case asks for are fetched: enough to see that they are images, and no flood."""
 LEAD_SECONDS = 0.25
@@ -164,7 +166,8 @@ class Work:
 
     ``cases`` are all of its plan. ``minimise`` searches smaller requests than some of those calls; it is asked on a simulator
     only, where nothing costs. ``done`` and ``unfinished`` are the calls that an earlier segment of the run made,
-    the latter without an end and with instants of the present clock. ``learnt`` is what is known of its durations.
+    the latter without an end and with instants of the present clock. ``learnt`` is what is known of its durations,
+    ``segment`` that of the calls that it begins.
     """
 
     route: Route
@@ -178,6 +181,7 @@ class Work:
     arrivals: Arrivals | None = None
     further: Further | None = None
     learnt: Learnt = field(default_factory=Learnt)
+    segment: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +404,7 @@ class Engine:
 
     def _time(self, work: Work, call: Call) -> None:
         """Keep of an ended call what its durations are needed for: the polls of later ones, and whether more are sent."""
-        if call.derived is not None or call.case.kind not in ("accept", "warm-up"):
+        if call.derived is not None or call.segment is None or call.case.kind not in ("accept", "warm-up"):
             return
         if self.options.schedule.learns and not work.route.synchronous(call.case.body):
             work.learnt.saw(phases(work.route, call))
@@ -700,9 +704,12 @@ class _Scheduled:
         """At once."""
 
     async def poll(self, wait: Wait, accepted_ns: int, deadline_ns: int) -> bool:
-        """Wait as long as the schedule says."""
+        """Wait as long as the schedule says, and no longer than leaves time to ask once before the deadline."""
         now = self._clock.now_ns()
         delay, left = self._pacer.delay(wait, (now - accepted_ns) / NS), (deadline_ns - now) / NS
+        latest = left - min(LAST_LOOK_SECONDS, LAST_LOOK_SHARE * self.deadline_seconds)
+        if delay >= left and latest > 0:
+            delay = latest
         await self._clock.sleep(min(delay, left))
         return delay < left
 
@@ -946,4 +953,5 @@ class _Call:
             images=self.case.images,
             reason=end.reason,
             derived=self.derived,
+            segment=None if self.cut_off else self.work.segment,
         )

@@ -420,7 +420,7 @@ def exchange_row(exchange: Exchange) -> Row:
 
 
 def call_row(call: Call, phases: Mapping[str, tuple[float, float] | None]) -> Row:
-    """How a call ended; advisory, since its exchanges tell the same."""
+    """How a call ended; advisory, but for the segment, since its exchanges tell the same."""
     return {
         "type": "call",
         "call": call.id,
@@ -432,6 +432,7 @@ def call_row(call: Call, phases: Mapping[str, tuple[float, float] | None]) -> Ro
         "images": call.images,
         "reason": call.reason,
         "derived": call.derived,
+        "segment": call.segment,
         "phases": {name: list(bounds) for name, bounds in phases.items() if bounds and math.isfinite(bounds[1])},
     }
 
@@ -540,7 +541,10 @@ def _sending_from(row: Json) -> Sending:
 
 @dataclass(frozen=True)
 class History:
-    """A run's record. ``torn`` says that the last line was cut off; ``footer`` is None when the run never ended."""
+    """A run's record. ``torn`` says that the last line was cut off; ``footer`` is None when the run never ended.
+
+    ``audits`` are what each segment said of itself at its end, None for one that was killed.
+    """
 
     headers: tuple[Row, ...]
     plans: tuple[Plan, ...]
@@ -548,6 +552,7 @@ class History:
     calls: tuple[Call, ...]
     footer: Row | None
     torn: bool
+    audits: tuple[Json, ...] = ()
 
     @property
     def header(self) -> Row:
@@ -614,12 +619,14 @@ def _assemble(rows: Iterable[Json], blob: Bodies) -> History:
     intents: list[Row] = []
     ended: dict[str, Row] = {}
     exchanges: dict[str, list[Exchange]] = {}
+    audits: list[Json] = []
     footer, offset, latest, shared = None, 0, None, _Shared()
     for row in rows:
         kind = row["type"]
         if kind == "header":
             offset = _offset(headers[0], row, latest) if headers else 0
             headers.append(row)
+            audits.append(None)
         elif not headers:
             break
         elif kind == "exchange":
@@ -631,7 +638,7 @@ def _assemble(rows: Iterable[Json], blob: Bodies) -> History:
         elif kind == "call":
             ended[row["call"]] = row
         elif kind == "footer":
-            footer = row
+            footer, audits[-1] = row, row.get("audit")
     if not headers:
         raise ValueError("the first line, which is no header")
     first = headers[0]
@@ -646,7 +653,7 @@ def _assemble(rows: Iterable[Json], blob: Bodies) -> History:
     specs = {target: (str(spec["path"]), _bytes(spec["text"], blob) or b"") for target, spec in first["specs"].items()}
     spared, sent = (footer or {}).get("spared", {}), {call.case.id for call in calls}
     plans = tuple(_without_spared(plan, sent) if plan.target in spared else plan for plan in plans)
-    return History(tuple(headers), plans, specs, calls, footer, torn=False)
+    return History(tuple(headers), plans, specs, calls, footer, torn=False, audits=tuple(audits))
 
 
 class _Shared:
@@ -720,6 +727,7 @@ def _call(intent: Row, case: Case, exchanges: list[Exchange], end: Row | None) -
         billed=end["billed"],
         images=end["images"],
         reason=end["reason"],
+        segment=end.get("segment", 0),
     )
 
 

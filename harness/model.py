@@ -311,7 +311,8 @@ class Call:
     """A case as it was run: its exchanges in send order, and how it ended.
 
     ``billed`` is ``unknown`` when nobody here can say whether the submit was charged. ``derived`` names why a call
-    exists that the plan does not hold (a confirmation, an isolation), and is None otherwise.
+    exists that the plan does not hold (a confirmation, an isolation), and is None otherwise. ``segment`` is the part of
+    the run in which it was made, from 0, and None for one that an interruption cut in two.
     """
 
     id: str
@@ -323,6 +324,7 @@ class Call:
     images: int
     reason: str = ""
     derived: str | None = None
+    segment: int | None = 0
 
     def of(self, *steps: Step) -> tuple[Exchange, ...]:
         """The exchanges of the named steps, in send order."""

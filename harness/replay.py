@@ -88,7 +88,7 @@ class _Share:
         for call, begins in zip(self.calls, ordered, strict=True):
             played = Played(self.tape, clock, start_ns, call.call, call.case_id)
             yield Again(
-                work=Work(self.target.route, played, (), 1),
+                work=Work(self.target.route, played, (), 1, segment=call.segment),
                 case=call.case(cases[call.case_id]),
                 derived=call.derived,
                 pace=AsRecorded(played, call.expired, call.cut_off, self.deadline_seconds),

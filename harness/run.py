@@ -114,7 +114,8 @@ class HistoryRecorder:
         Raises:
             OutputError: rows cannot be written any more.
         """
-        self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns - exchange.connect_ns) / NS)
+        if exchange.step == "submit":
+            self._watch.start_lags.append((exchange.sent_ns - exchange.intended_ns - exchange.connect_ns) / NS)
         self._journal.append(exchange_row(exchange))
         self._journal.check()  # a run that nobody will know of asks nothing more
 
@@ -373,7 +374,7 @@ def keep_recording(directory: Path, slots: Mapping[str, Slot], audit: Json) -> t
         OutputError: one cannot be written; the history still holds every answer.
     """
     history, specs = recorded(directory)
-    written = compact(replace(history, footer={**(history.footer or {}), "audit": audit}), specs, slots)
+    written = compact(replace(history, audits=(audit,)), specs, slots)
     return tuple(slot.cassette for slot in written)
 
 
@@ -504,7 +505,11 @@ class _Made:
         if self.history is None:
             return work
         left = [resume.left_of(self.history, target.plan.target, header) for target in self.targets]
-        return [replace(one, done=done, unfinished=cut) for one, (done, cut) in zip(work, left, strict=True)]
+        segment = len(self.history.headers)
+        return [
+            replace(one, done=done, unfinished=cut, segment=segment)
+            for one, (done, cut) in zip(work, left, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,16 @@ class Target:
 
 
 def conduct_of(request: Request) -> Conduct:
-    """How a request wants its targets to be run."""
+    """How a request wants its targets to be run.
+
+    Raises:
+        UsageError: it counts jobs as late that nobody waits for.
+    """
+    slo, deadline = request.slo_seconds, request.deadline_seconds
+    if slo is not None and slo > deadline:
+        raise UsageError(
+            f"--slo {slo:g} is more than --deadline {deadline:g}, after which no job is waited for: raise that"
+        )
     arrivals = None if request.rate is None else Arrivals(request.rate, request.arrivals, request.seed)
     return Conduct(arrivals, request.downloads, request.slo_seconds, request.precision)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.audit import Watch, judged, missed
+from harness.audit import Watch, judged, missed, over
 from harness.clock import VirtualClock, run_virtual
 from harness.history import MemoryJournal
 from harness.run import HistoryRecorder
@@ -74,6 +74,40 @@ def test_an_open_loop_at_its_cap_is_not_valid() -> None:
         False,
         ["a had 8 jobs in flight, which is the cap of its open loop: raise --concurrency or lower --rate"],
     )
+
+
+def test_a_run_that_was_gone_on_with_was_as_late_as_its_worst_segment() -> None:
+    """Each figure is the largest of its segments', one that has none counts for nothing; a killed one makes it invalid."""
+    first, second = audit(9 * MS, 0) | {"start_lag_p99_s": None}, audit(0, 7 * MS)
+    found = over([first, second])
+    assert (found["loop_lag_p99_s"], found["start_lag_p99_s"]) == (9 * MS, 7 * MS)
+    assert over([]) == {
+        "valid": True,
+        "reasons": [],
+        "loop_lag_p99_s": None,
+        "start_lag_p99_s": None,
+        "cpu_share": None,
+    }
+    whole, killed = (judged(over([None, audit(0, 0)]), {"a": 5.0}, killed=one) for one in (False, True))
+    assert (whole["valid"], killed["valid"], killed["reasons"]) == (
+        True,
+        False,
+        ["a part of the run was killed before it could say how late it was"],
+    )
+
+
+def test_only_submits_can_leave_late() -> None:
+    """Ten polls in time do not hide one submit that was not."""
+
+    async def main() -> list[float]:
+        watch = Watch(VirtualClock())
+        recorder = HistoryRecorder(MemoryJournal(), (), watch)
+        recorder.exchange(replace(exchange("submit", 1.0, 2.0, {}), intended_ns=0, sent_ns=80_000_000))
+        for second in range(10):
+            recorder.exchange(exchange("status", second, second + 0.1, {}))
+        return watch.start_lags
+
+    assert run_virtual(main()) == [0.08]
 
 
 def test_opening_a_connection_is_no_late_start() -> None:

@@ -18,7 +18,7 @@ from harness import resources, run
 from harness.cassettes import Shelf
 from harness.config import Config
 from harness.errors import InputError
-from harness.history import MemoryJournal
+from harness.history import FORMAT, MemoryJournal
 from harness.model import Json, Outcome
 from harness.report import document, html, measurement, terminal
 from harness.report.results import RunResult
@@ -241,8 +241,17 @@ def test_requests_that_fail_are_counted() -> None:
 
 def test_a_bench_that_timed_nothing_says_so() -> None:
     """No empty table."""
-    nothing = document.build(bench(FAL, variations=fails(*range(99))).history, SPECS)
+    nothing = document.build(bench(FAL, variations=fails(*range(99), status=401)).history, SPECS)
     assert "no job was timed" in printed(nothing)
+
+
+def test_what_a_provider_sheds_is_late_for_ever() -> None:
+    """Half of the submits fail: the jobs that were never done count, in the distribution and in the goodput."""
+    history = bench(FAL, variations=fails(*range(1, 99, 2), status=503), slo_seconds=300.0).history
+    (target,) = (one.summary for one in document.build(history, SPECS).targets if one.spec.target == FAL.target)
+    total, good = target["latency"]["total"], target["measurement"]["goodput"]
+    assert total["censored"] > 0
+    assert (good["n"], good["within"]) == (total["n"], total["n"] - total["censored"])
 
 
 @pytest.mark.parametrize("width", [60, 100, 200])
@@ -332,6 +341,36 @@ def test_an_open_loop_that_meets_its_cap_is_not_valid() -> None:
     audit = document.build(one.history, SPECS).document["run"]["audit"]
     assert not audit["valid"]
     assert any("the cap of its open loop: raise --concurrency or lower --rate" in reason for reason in audit["reasons"])
+
+
+def test_what_an_interruption_cut_in_two_is_in_no_duration() -> None:
+    """An hour between two segments is in no job's interval and in no window; the jobs that were under way are counted."""
+    one = bench(FAL, requests=20, warmup=0, concurrency=4)
+    whole, rows = document.build(one.history, SPECS).targets[0].summary, one.journal.rows
+    (middle,) = [n for n, row in enumerate(rows) if row["type"] == "exchange" and row["step"] == "result"][9:10]
+    begun = {row["call"] for row in rows[:middle] if row["type"] == "intent"}
+    ended = {row["call"] for row in rows[:middle] if row["type"] == "call"}
+    rows = [
+        row | {"segment": None if row["call"] in begun - ended else int(row["call"] not in ended)}
+        if row["type"] == "call"
+        else row
+        for row in rows
+    ]
+    header = {
+        "type": "header",
+        "format": FORMAT,
+        "segment": 1,
+        "started_at": "2999-01-01T00:00:00.000+00:00",
+        "anchor_ns": 0,
+    }
+    cut = with_rows(one, [*rows[:middle], rows[-1], header, *rows[middle:]])
+    parts = document.build(cut.history, SPECS).targets[0].summary
+    total, notes = parts["latency"]["total"], parts["measurement"]["notes"]
+    interrupted = whole["latency"]["total"]["n"] - total["n"]
+    assert 0 < interrupted <= 4
+    assert f"{interrupted} jobs were cut in two by an interruption and are in no duration" in notes
+    assert total["mean"] < 2 * whole["latency"]["total"]["mean"]
+    assert parts["measurement"]["window_s"] <= whole["measurement"]["window_s"]
 
 
 def test_units_that_are_no_images_are_a_finding() -> None:

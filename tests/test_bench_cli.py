@@ -164,6 +164,11 @@ def test_a_recorded_bench_is_replayed_without_network_and_key(tmp_path: Path) ->
         (["--simulate", "--requests", "10000"], 2, "a bench has 9009 prompts"),
         (["--rate", "3"], 2, "--rate would change what was recorded"),
         (["--slo", "3"], 2, "--slo would change what was recorded"),
+        (
+            ["--simulate", "--slo", "9", "--deadline", "3"],
+            2,
+            "--slo 9 is more than --deadline 3, after which no job is",
+        ),
         (["--simulate", "--rate", "0"], 2, "--rate"),
         (["--simulate", "--rate", "1e-310"], 2, "'--rate': 1e-310 is not in the range 0.001<=x<=100000.0"),
         (["--simulate", "--rate", "nan"], 2, "--rate"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -475,6 +476,17 @@ def test_no_poll_is_sent_past_the_deadline():
     )
     sent = {e.call: e.sent_ns for e in run.record.exchanges if e.step == "submit"}
     assert all(e.received_ns <= sent[e.call] + 33 * NS for e in run.record.exchanges)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3.5])
+def test_a_job_is_asked_for_a_last_time_before_its_deadline(seconds):
+    """A step that leads past the deadline does not make a job late that is done in time; none is asked for afterwards."""
+    options = Options(deadline_seconds=4.0, schedule=Schedule(fixed=20.0), confirm=False)
+    _, run = play(seconds=seconds, number=5, options=options)
+    assert run.outcomes == {str(n): ("completed", "yes") for n in range(1, 6)}
+    _, late = play(seconds=5.0, number=5, options=options)
+    assert late.outcomes == {str(n): ("unknown", "unknown") for n in range(1, 6)}
+    assert Counter(e.step for e in late.record.exchanges)["status"] == 5
 
 
 def test_a_poll_flow_without_a_result_step_ends_with_its_last_status():

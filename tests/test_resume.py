@@ -336,11 +336,11 @@ def test_a_job_whose_deadline_passed_unseen_is_read_before_it_is_given_up(late):
 
 
 def test_a_fixed_step_longer_than_the_grace_does_not_keep_a_job_from_being_read():
-    """Whatever the poll interval, a job is read once before it is called expired."""
+    """Whatever the poll interval, a job is read at once, and a last time before it is called expired."""
     options = Options(confirm=False, schedule=Schedule(fixed=500.0))
     call = recorded(("submit", ACCEPTED), sent_ns=ARBITRARY_START_NS - 10**6 * NS)
     provider, *_ = gone_on(call, fakes.never_completes, options=options)
-    assert [method for _, method, _ in provider.seen] == ["GET", "PUT"]
+    assert [method for _, method, _ in provider.seen] == ["GET", "GET", "PUT"]
 
 
 def test_new_cases_wait_for_the_money_that_cut_off_calls_hold():

@@ -25,6 +25,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from harness.audit import over
 from harness.cassettes.frozen import Frozen, FrozenCall, contract_of
 from harness.cassettes.shelf import Slot
 from harness.flow import body_json, encode
@@ -273,7 +274,7 @@ def frozen_from(history: History, plan: Plan, spec: Spec, calls: Iterable[Call])
         concurrency=header["options"]["concurrency"],
         deadline_seconds=header["options"]["deadline_s"],
         schedule=place["schedule"],
-        audit=footer["audit"],
+        audit=over(history.audits),
         conduct=conduct_from(place.get("conduct")),
     )
 
@@ -289,4 +290,5 @@ def _frozen_call(call: Call) -> FrozenCall:
         derived=call.derived,
         images=call.images if derived else None,
         body=call.case.body if derived else None,
+        segment=call.segment,
     )

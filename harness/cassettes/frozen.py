@@ -48,7 +48,7 @@ class FrozenCall:
 
     ``interactions`` is how many exchanges the cassette has of it; ``expired`` says that its deadline ended it;
     ``cut_off`` is why its submit has no answer, where a kill or a signal was the reason. ``derived`` names why it was made
-    beyond the plan; ``body`` and ``images`` then say what was sent.
+    beyond the plan; ``body`` and ``images`` then say what was sent. ``segment`` is that of ``model.Call``.
     """
 
     call: str
@@ -59,6 +59,7 @@ class FrozenCall:
     derived: str | None = None
     images: int | None = None
     body: Mapping[str, Json] | None = None
+    segment: int | None = 0
 
     def case(self, planned: Case) -> Case:
         """The planned case as it was sent."""
@@ -130,6 +131,8 @@ def _call_json(call: FrozenCall) -> Json:
         row["cut_off"] = call.cut_off
     if call.derived is not None:
         row |= {"derived": call.derived, "images": call.images, "body": dict(call.body or {})}
+    if call.segment != 0:
+        row["segment"] = call.segment
     return row
 
 
@@ -164,6 +167,7 @@ def _require_sound(frozen: Frozen) -> None:
         and isinstance(audit["reasons"], list)
         and all(type(audit[name]) in (int, float, type(None)) for name in AUDITED),
         "base_url": isinstance(frozen.base_url, str),
+        "calls: a segment": all(call.segment is None or type(call.segment) is int for call in frozen.calls),
         "contract": all(isinstance(text, str) for text in frozen.contract.values()),
         f"plan: {unsound(frozen.plan)}": unsound(frozen.plan) is None,
     }

@@ -6,7 +6,9 @@ Rules
   and before the first poll received that did; nothing narrower is claimed here.
 * A job that never was seen running began to run somewhere between the last poll that showed it queued and its end.
 * A job that failed, or that its deadline cut off, has no end: its interval is open above, from the last poll that did
-  not show one. What was cut off otherwise (an interruption, a refused key) says nothing about durations.
+  not show one. So has one that never began since its submit was shed (429 to the last try), failed (5xx) or was lost:
+  who waits for an image waits for it in vain. What was cut off otherwise (an interruption, a refused key) and what nobody
+  was asked for (a request that never left, one that was refused for what it says) says nothing about durations.
 * ``total`` and ``end_to_end`` count from the submit's departure; in an open loop from the instant at which it was
   wanted, so that a client that lags cannot hide it.
 * Attempts before acceptance (429, never sent) are outside every phase.
@@ -21,7 +23,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.clock import NS
-from harness.flow import Route, body_json
+from harness.flow import Route, body_json, submit_meaning
 from harness.metrics.intervals import Sample
 from harness.model import PAST_DEADLINE, Call, Exchange, Failure, Json, Outcome, Response, State
 from harness.spec import Flow, Step
@@ -48,7 +50,7 @@ def not_separable(flow: Flow) -> Mapping[str, str]:
 
 def too_coarse(samples: Sequence[Sample]) -> str | None:
     """Why polled durations of a phase say too little about it; None when they say enough."""
-    unbounded = sorted(sample.high for sample in samples if sample.low <= 0)
+    unbounded = sorted(sample.high for sample in samples if sample.low <= 0 and math.isfinite(sample.high))
     if len(unbounded) <= COARSE * len(samples):
         return None
     return (
@@ -77,7 +79,7 @@ def phases(route: Route, call: Call, *, open_loop: bool = False) -> dict[str, In
         return found
     start = submit.intended_ns if open_loop else submit.sent_ns
     synchronous = route.synchronous(call.case.body)
-    if synchronous and isinstance(submit.reply, Failure) and submit.reply.kind == "timeout":
+    if _in_vain(submit):
         found["total"] = _since(start, submit.received_ns)
     if submit.response is None or submit.response.status >= 300:
         return found
@@ -94,6 +96,13 @@ def phases(route: Route, call: Call, *, open_loop: bool = False) -> dict[str, In
     _delivered(route.flow, call, start, done, found)
     found["reported_inference"] = _reported(route.flow, call)
     return found
+
+
+def _in_vain(submit: Exchange) -> bool:
+    """Whether a submit ended without a job and without an answer about what it asks for."""
+    if isinstance(submit.reply, Failure):
+        return submit.reply.left and submit.reply.kind != "interrupted"
+    return submit_meaning(submit.reply) in ("unknown", "again")
 
 
 def _since(start_ns: int, low_ns: int, high_ns: int | None = None) -> Interval:

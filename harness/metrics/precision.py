@@ -5,6 +5,7 @@ Rules
 * ``p95=10%`` is reached when half the width of the p95's interval is at most 10 % of its value.
 * A pilot is sent first: the fewest requests that give the interval both bounds. From the spread of their logarithms
   follows how many are needed; then so many are sent, and so on until it is reached.
+* Where so many jobs have no end that the quantile itself has none, no number of requests can find it: nothing more is sent.
 * Who looks several times, and stops when a sample happens to look narrow, is wrong more often than each look says.
   Therefore each bound of the interval that decides may be wrong in 1.75 % instead of 2.5 % of samples, there are few
   looks: after the pilot, then whenever as many as the spread asks for have ended, each time at least ``GROWTH`` times as
@@ -86,7 +87,7 @@ class Precision:
         n = len(durations.samples)
         if n < self.pilot:
             return self.pilot - n
-        if self.reached(durations):
+        if self.reached(durations) or self.bounds(durations).low is None:
             return 0
         sigma = spread(durations)
         planned = self.needed(sigma) if sigma else n

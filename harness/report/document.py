@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any
 
 from harness.audit import judged as judged_audit
+from harness.audit import over
 from harness.checks import judge
 from harness.checks.evidence import Anchor
 from harness.flow import Route, asks_without_key, without_key_request
@@ -93,7 +94,7 @@ def kind_of(history: History) -> RunKind:
 
 def _audit(history: History, targets: Sequence[TargetResult], *, measured: bool) -> Json:
     """How fast this machine was; judged for a run that measured a provider, a replay's as it was recorded."""
-    audit = (history.footer or {}).get("audit") or _no_audit()
+    audit = over(history.audits)
     if not measured:
         return audit
     totals = {target.spec.target: [sample.midpoint for sample in target.samples.get("total", ())] for target in targets}
@@ -104,7 +105,7 @@ def _audit(history: History, targets: Sequence[TargetResult], *, measured: bool)
         met = target.summary["measurement"]["most_in_flight"] >= options["concurrency"]
         if met and conduct_from(options.get("conduct")).open_loop:
             capped[target.spec.target] = options["concurrency"]
-    return judged_audit(audit, medians, capped)
+    return judged_audit(audit, medians, capped, killed=None in history.audits)
 
 
 def _origin(header: Mapping[str, Any], *, simulated: bool) -> Json:
@@ -119,10 +120,6 @@ def _origin(header: Mapping[str, Any], *, simulated: bool) -> Json:
 def dump(document: Mapping[str, Json]) -> str:
     """The text of report.json."""
     return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-
-
-def _no_audit() -> Json:
-    return {"valid": True, "reasons": [], "loop_lag_p99_s": None, "start_lag_p99_s": None, "cpu_share": None}
 
 
 def _usd(amount: Decimal) -> float:

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* Durations are those of the accept cases; a warm-up's are in none of them.
+* Durations are those of the accept cases; a warm-up's are in none of them. Nor are those of a job that was gone on with
+  after an interruption: nobody looked at it for as long as the run was away, and its intervals are as wide as that.
 * ``measurement`` holds what explains the headline figures: how the load was made, what the connections took, how far
   the estimators agree, what the provider reports beside what was seen. A check has none.
 * Whatever was not fetched or cannot be told apart says so, with the reason.
@@ -63,11 +64,11 @@ def timed(route: Route, judged: Iterable[Judged], conduct: Conduct) -> Timed:
     found: dict[str, list[Sample]] = {phase: [] for phase in PHASES}
     for call, each in jobs:
         for phase, bounds in each.items():
-            if bounds is not None:
+            if bounds is not None and call.segment is not None:
                 found[phase].append(Sample(call.case.id, *bounds))
     samples = {phase: tuple(sample) for phase, sample in found.items()}
     hidden = dict(not_separable(route.flow))
-    unseen = sum(never_running(route, call) for call, _ in jobs)
+    unseen = sum(never_running(route, call) for call, _ in jobs if call.segment is not None)
     for phase in ("queue", "inference"):
         if phase in hidden:
             continue
@@ -119,9 +120,8 @@ def measurement(spec: Spec, found: Timed, calls: Sequence[Call], conduct: Conduc
     }
     compared = {phase: durations.estimates() for phase, durations in estimates.items()}
     arrivals = conduct.arrivals
-    sent = [exchange.intended_ns for call, _ in found.jobs for exchange in call.of("submit")[:1]]
-    ended = [exchange.received_ns for call, _ in found.jobs for exchange in call.of("submit", "status", "result")]
-    seconds = (max(ended) - min(sent)) / NS if sent else 0.0
+    seconds = _window([call for call, _ in found.jobs])
+    interrupted = sum(call.segment is None for call, _ in found.jobs)
     return {
         "loop": {"kind": "closed"} if arrivals is None else arrivals.describe(),
         "warm_up": sum(call.case.kind == "warm-up" for call in calls),
@@ -141,8 +141,22 @@ def measurement(spec: Spec, found: Timed, calls: Sequence[Call], conduct: Conduc
         "goodput": _goodput(found, conduct.slo_seconds, seconds),
         "precision": _precision(found, conduct.precision),
         "billed_units": _billed_units(spec, found.jobs),
-        "notes": [f"{phase}: {said}" for phase, by in compared.items() for said in disagreements(by)],
+        "notes": [
+            *(f"{phase}: {said}" for phase, by in compared.items() for said in disagreements(by)),
+            *([f"{interrupted} jobs were cut in two by an interruption and are in no duration"] if interrupted else []),
+        ],
     }
+
+
+def _window(calls: Sequence[Call]) -> float:
+    """The seconds in which jobs were under way: from the first submit wanted to the last answer, in each segment."""
+    seconds = 0.0
+    for segment in {call.segment for call in calls} - {None}:
+        here = [call for call in calls if call.segment == segment]
+        sent = [exchange.intended_ns for call in here for exchange in call.of("submit")[:1]]
+        ended = [exchange.received_ns for call in here for exchange in call.of("submit", "status", "result")]
+        seconds += (max(ended) - min(sent)) / NS if sent else 0.0
+    return seconds
 
 
 def _transport(jobs: Sequence[tuple[Call, object]]) -> Json:

@@ -11,6 +11,7 @@ import pytest
 from harness.clock import NS
 from harness.metrics.phases import PHASES, Interval, never_running, not_separable, phases
 from harness.model import PAST_DEADLINE, Exchange, Failure, Outcome, Response
+from harness.spec import Spec
 from tests.calls import FAL, MULTI, ROUTES, WAVESPEED, call_of, exchange, route_of, seen
 
 IMAGES = {
@@ -21,6 +22,9 @@ IMAGES = {
     "has_nsfw_concepts": [False],
 }
 LOST = Failure("reset", "lost", left=True)
+TIMED_OUT = Failure("timeout", "no complete answer within 60 s", left=True)
+CUT_OFF = Failure("interrupted", "the run was interrupted", left=True)
+NEVER_LEFT = Failure("refused", "cannot connect", left=False)
 
 
 def near(found: dict[str, Interval | None]) -> dict[str, Interval]:
@@ -32,6 +36,11 @@ def near(found: dict[str, Interval | None]) -> dict[str, Interval]:
 
 def submit(sent: float = 0.0, answered: float = 0.5) -> Exchange:
     return exchange("submit", sent, answered, {"request_id": "j", "status": "IN_QUEUE"})
+
+
+def answered(reply: int | Failure) -> Exchange:
+    """A submit that was answered with a status within a second, or not at all."""
+    return exchange("submit", 0, 1, status=reply) if isinstance(reply, int) else exchange("submit", 0, 1, reply=reply)
 
 
 def poll(sent: float, word: str, received: float | None = None, **more: Any) -> Exchange:
@@ -151,12 +160,21 @@ def test_an_open_loop_counts_from_the_intended_instant() -> None:
     }
 
 
-def test_a_submit_that_was_not_accepted_has_no_phase() -> None:
-    """Refused, lost and never sent alike."""
-    expected: dict[str, Interval] = {}
-    for one in (exchange("submit", 0, 1, status=422), exchange("submit", 0, 1, reply=LOST)):
-        assert expected == fal(one, outcome=Outcome.UNKNOWN)
-    assert expected == fal(outcome=Outcome.UNKNOWN)
+@pytest.mark.parametrize(
+    "reply", [422, 401, CUT_OFF, NEVER_LEFT], ids=["refused", "no key", "interrupted", "never left"]
+)
+def test_a_submit_that_says_nothing_about_durations_has_no_phase(reply: int | Failure) -> None:
+    """What was refused for what it says or by whom, cut off here, or never sent."""
+    assert fal(answered(reply), outcome=Outcome.UNKNOWN) == {}
+    assert fal(outcome=Outcome.UNKNOWN) == {}
+
+
+@pytest.mark.parametrize("reply", [503, 500, 429, 408, LOST, TIMED_OUT], ids=str)
+@pytest.mark.parametrize("spec", [FAL, MULTI], ids=["queue", "synchronous"])
+def test_a_submit_in_vain_is_a_job_without_an_end(spec: Spec, reply: int | Failure) -> None:
+    """A provider that sheds what it cannot do is not the faster for it: a total without an end, and no other phase."""
+    call = call_of(spec, answered(reply), outcome=Outcome.UNKNOWN)
+    assert near(phases(route_of(spec), call)) == {"total": (1.0, math.inf)}
 
 
 @pytest.mark.parametrize(
