@@ -132,6 +132,12 @@ def told(directory: Path) -> Told:
     return Told(json.loads((directory / "report.json").read_text()), calls)
 
 
+@pytest.fixture(autouse=True)
+def without_pages(monkeypatch):
+    """Runs without a report.html: drawing it takes longer than all that these tests are about."""
+    monkeypatch.setattr("harness.report.html.render", lambda _: "")
+
+
 async def recording_of(place: Path, target: str, url: str, **asked: Any) -> None:
     """Record a target at a base URL."""
     contract = spec(target)
