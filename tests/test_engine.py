@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -484,9 +483,16 @@ def test_a_job_is_asked_for_a_last_time_before_its_deadline(seconds):
     options = Options(deadline_seconds=4.0, schedule=Schedule(fixed=20.0), confirm=False)
     _, run = play(seconds=seconds, number=5, options=options)
     assert run.outcomes == {str(n): ("completed", "yes") for n in range(1, 6)}
-    _, late = play(seconds=5.0, number=5, options=options)
+
+    async def cancels(provider, request):
+        return httpx.Response(202) if request.method == "PUT" else await provider.healthy(request)
+
+    _, late = play(cancels, seconds=5.0, number=5, options=options)
     assert late.outcomes == {str(n): ("unknown", "unknown") for n in range(1, 6)}
-    assert Counter(e.step for e in late.record.exchanges)["status"] == 5
+    sent = {e.call: e.sent_ns for e in late.record.exchanges if e.step == "submit"}
+    polls = [e for e in late.record.exchanges if e.step == "status"]
+    assert {e.call for e in polls if e.sent_ns >= sent[e.call] + 3 * NS} == {*sent}
+    assert all(e.received_ns <= sent[e.call] + 4 * NS for e in polls)
 
 
 def test_a_poll_flow_without_a_result_step_ends_with_its_last_status():

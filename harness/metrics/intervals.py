@@ -208,6 +208,7 @@ class Lognormal:
 
 def lognormal(samples: Sequence[Sample]) -> Lognormal | None:
     """The maximum likelihood fit to intervals, those without an upper end being right-censored; None for none."""
+    import numpy as np
     from scipy import stats
 
     inner = [(s.low, s.high) for s in samples if s.low < s.high < math.inf and s.high > 0]
@@ -221,5 +222,6 @@ def lognormal(samples: Sequence[Sample]) -> Lognormal | None:
         interval=[(math.log(low) if low > 0 else -math.inf, math.log(high)) for low, high in inner],
         right=[math.log(value) for value in beyond],
     )
-    mu, sigma = stats.norm.fit(log)
+    with np.errstate(divide="ignore"):  # a spread that is tried and far too small gives an interval no mass
+        mu, sigma = stats.norm.fit(log)
     return Lognormal(math.exp(mu), float(sigma)) if math.isfinite(mu) and math.isfinite(sigma) else None
