@@ -371,6 +371,8 @@ def test_what_an_interruption_cut_in_two_is_in_no_duration() -> None:
     assert f"{interrupted} jobs were cut in two by an interruption and are in no duration" in notes
     assert total["mean"] < 2 * whole["latency"]["total"]["mean"]
     assert parts["measurement"]["window_s"] <= whole["measurement"]["window_s"]
+    told, before = (one["measurement"]["reported_difference"]["n"] for one in (parts, whole))
+    assert told == before - interrupted
 
 
 def test_units_that_are_no_images_are_a_finding() -> None:

@@ -56,15 +56,16 @@ class Timed:
 
 def timed(route: Route, judged: Iterable[Judged], conduct: Conduct) -> Timed:
     """The durations of the accept cases that were taken."""
+    untimed: Mapping[str, Interval | None] = dict.fromkeys(PHASES)
     jobs = [
-        (one.call, phases(route, one.call, open_loop=conduct.open_loop))
+        (one.call, untimed if one.call.segment is None else phases(route, one.call, open_loop=conduct.open_loop))
         for one in judged
         if one.call is not None and one.case.kind == "accept" and one.call.outcome is not Outcome.REJECTED
     ]
     found: dict[str, list[Sample]] = {phase: [] for phase in PHASES}
     for call, each in jobs:
         for phase, bounds in each.items():
-            if bounds is not None and call.segment is not None:
+            if bounds is not None:
                 found[phase].append(Sample(call.case.id, *bounds))
     samples = {phase: tuple(sample) for phase, sample in found.items()}
     hidden = dict(not_separable(route.flow))
