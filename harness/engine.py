@@ -470,7 +470,7 @@ class Engine:
             try:
                 return await self._case(work, gate, case, derived=MINIMISATION, downloads=downloads)
             except _Stopped as reason:
-                self.stopped.setdefault(work.route.spec.target, str(reason))
+                self._stop(work.route.spec.target, reason)
                 return None
 
     async def _plan(
@@ -511,7 +511,7 @@ class Engine:
         except StopIteration:
             return
         except _Stopped as reason:
-            self.stopped.setdefault(target, str(reason))
+            self._stop(target, reason)
 
     async def _drain(
         self,

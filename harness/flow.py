@@ -128,8 +128,8 @@ def answer_json(response: Response) -> Json:
     return load_json(response.body, ANSWER_SIGNS)
 
 
-def encode(body: Mapping[str, Json]) -> bytes:
-    """A request body's bytes: compact UTF-8, in the order of the case, so that a plan fixes every byte sent."""
+def encode(body: Json) -> bytes:
+    """A JSON body's bytes: compact UTF-8, in the order of the case, so that a plan fixes every byte sent."""
     return _COMPACT.encode(body).encode()
 
 

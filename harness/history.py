@@ -53,7 +53,6 @@ AT_ONCE = 64
 FILE = "history.jsonl"
 Row = Mapping[str, Any]
 Bodies = Callable[[str], bytes]
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Journal(Protocol):
@@ -767,7 +766,7 @@ def _bytes(body: Json, blob: Bodies) -> bytes | None:
     if "blob" in body:
         return blob(body["blob"].removeprefix("sha256:"))
     if "json" in body:
-        return _COMPACT.encode(body["json"]).encode()
+        return encode(body["json"])
     if "text" in body:
         text: str = body["text"]
         return text.encode()

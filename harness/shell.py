@@ -32,13 +32,8 @@ LONGEST_MESSAGE = 1000
 SLOWEST, FASTEST = 0.001, 100_000.0
 
 
-class Seconds(click.FloatRange):
-    """A positive, finite number of seconds."""
-
-    name = "seconds"
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True, max=1e9)
+class _Finite(click.FloatRange):
+    """A number within bounds, and one at all."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number; ``nan`` passes every comparison and is refused here."""
@@ -48,13 +43,22 @@ class Seconds(click.FloatRange):
         return number
 
 
-class PerSecond(Seconds):
+class Seconds(_Finite):
+    """A positive, finite number of seconds."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=1e9)
+
+
+class PerSecond(_Finite):
     """Submits per second, from one in a quarter of an hour to more than any client sends."""
 
     name = "per second"
 
     def __init__(self) -> None:
-        click.FloatRange.__init__(self, min=SLOWEST, max=FASTEST)
+        super().__init__(min=SLOWEST, max=FASTEST)
 
 
 class Percent(click.ParamType[float]):

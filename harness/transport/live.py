@@ -54,8 +54,8 @@ class Trail:
     """Instants of one request on its way out, written by the transport.
 
     ``sent_ns`` is when the request was handed to an open connection, None as long as nothing can have left.
-    ``connect_ns`` is what opening that connection took, its name's look-up included, zero on a kept one. ``kept`` is set by a transport that keeps
-    the trail: under any other one a request counts as having left.
+    ``connect_ns`` is what opening that connection took, its name's look-up included, zero on a kept one. ``kept`` is set by
+    a transport that keeps the trail: under any other one a request counts as having left.
     """
 
     sent_ns: int | None = None
